@@ -1,0 +1,36 @@
+# make demo   the whole course, executed: phantom data, preset laptop, runs/laptop-phantom-64/report.html
+# make test   the tests
+# Both build their own environment in .venv first; that is quick once it stands.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: demo test bench lint
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+demo: $(READY)
+	@echo "== the whole pipeline on phantom data, preset laptop (about 12 minutes on two CPU cores; a few seconds when up to date)"
+	@$(RUN) -m nbhelpers run --preset laptop --dataset phantom
+
+test: $(READY)
+	@echo "== tests (about 6 minutes on two CPU cores)"
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+
+bench: $(READY)
+	@$(RUN) benchmarks/prepare.py
+	@$(RUN) benchmarks/training.py
+
+lint: $(READY)
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	@echo "== environment: $(VENV) (about 6 GB with torch, 3 to 5 minutes, once)"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,281 @@
+"""The command line: the functions that the notebooks call, with names and values checked first."""
+
+import argparse
+import contextlib
+import os
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+from typing import NoReturn
+
+from .errors import NbhelpersError, one_of
+
+# Everything heavy is imported inside the commands: --help and a mistyped flag answer at once.
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that offers the nearest flag and answers an error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        typed = next((word for word in message.split() if word.startswith("--")), "")
+        near = get_close_matches(typed, self._flags(), n=1) if "unrecognized" in message else []
+        hint = f" (did you mean {near[0]}?)" if near else ""
+        self.exit(2, f"{self.prog}: {message}{hint}. See {self.prog} --help.\n")
+
+    def _flags(self) -> list[str]:
+        below = [a.choices.values() for a in self._actions if isinstance(a.choices, dict)]
+        parsers = [self, *(parser for parsers in below for parser in parsers)]
+        return [flag for parser in parsers for flag in parser._option_string_actions]
+
+
+def whole(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
+    return int(text)
+
+
+def setting(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` or `10:NAME=VALUE`, taken apart."""
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE or 10:NAME=VALUE")
+    return name.strip(), value
+
+
+def folder(text: str) -> Path:
+    """A folder as a shell means it: relative to where one stands."""
+    return Path(text).expanduser().absolute()
+
+
+def run(args: argparse.Namespace) -> int:
+    from . import pipeline, report
+
+    summary = pipeline.run(
+        preset=args.preset,
+        dataset=args.dataset,
+        source=str(args.source or ""),
+        image_size=args.size,
+        seed=args.seed,
+        runs=str(args.runs or "runs"),
+        only=[name.strip() for name in args.only.split(",") if name.strip()],
+        start_from=args.start_from,
+        keep_going=args.keep_going,
+        overrides=dict(args.set),
+        force=args.force,
+        cell_seconds=args.cell_timeout,
+    )
+    print(f"\n{summary}\n\nreport: {report.write_report(summary.folder)}")
+    return 0 if summary.ok else 1
+
+
+def download(args: argparse.Namespace) -> int:
+    one_of("downloadable dataset", args.name, ["ham10000"])
+    from .datasets import ham10000
+
+    print(f"{args.name} is in {ham10000.download(args.to or _paths(args.name).raw)}")
+    return 0
+
+
+def prepare(args: argparse.Namespace) -> int:
+    from . import datasets
+    from .prepare import prepare as prepared_from
+
+    one_of("dataset", args.name, datasets.READERS)
+    places = _paths(args.name, args.size, str(args.source or ""), args.count)
+    if args.name == "phantom":
+        from .datasets import phantom
+
+        phantom.make(places.raw, args.count)
+    raw = datasets.read(args.name, places.raw)
+    to = args.to or places.prepared
+    made = prepared_from(raw, to, args.size, args.frame, args.folds, args.strict)
+    counts = f"{made.manifest['images']} images of {made.manifest['lesions']} lesions"
+    print(f"{to}: {counts}, {made.manifest['bad_images']} bad ones left out")
+    return 0
+
+
+def train(args: argparse.Namespace) -> int:
+    from . import config
+    from .gan_runs import Job, train_run
+    from .gans import GANS
+    from .prepare import load_prepared
+
+    one_of("GAN", args.gan, GANS)
+    chosen, device = config.preset(args.preset), config.pick_device(args.device)
+    images = args.images or (chosen.tail_images if args.class_name else chosen.gan_images)
+    job = Job(args.gan, images, chosen.gan_batch, args.seed, args.fold, args.class_name)
+    train_run(job, load_prepared(args.data), args.run, device, resume=args.resume)
+    print(f"{args.gan} is in {args.run}")
+    return 0
+
+
+def sample(args: argparse.Namespace) -> int:
+    from .sampling import export
+
+    to = export(args.run, args.count, args.to, args.class_name, args.seed)
+    print(f"{args.count} images are in {to}")
+    return 0
+
+
+def measure(args: argparse.Namespace) -> int:
+    from . import config
+    from .metrics_run import measure_run
+    from .prepare import load_prepared
+    from .run_places import run_label
+
+    label = run_label(args.run)
+    chosen = config.preset(args.preset or label["preset"])
+    data = (
+        args.data
+        or _paths(
+            label["dataset"], int(label["image_size"]), label["source"], chosen.phantom_images
+        ).prepared
+    )
+    seed = label["seed"] if args.seed is None else args.seed
+    device = config.pick_device(args.device)
+    table = measure_run(args.run, load_prepared(data), chosen, args.fold, seed, device)
+    print(f"{len(table)} rows are in {args.run / 'metrics.csv'}")
+    return 0
+
+
+def doctor(_args: argparse.Namespace) -> int:
+    from .doctor import examine
+
+    findings = examine()
+    print("\n".join(map(str, findings)))
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+def _paths(dataset: str, size: int = 64, source: str = "", count: int = 1000):
+    """Where the notebooks look for this data set, whatever the caller's folder is."""
+    from dataclasses import replace
+
+    from . import config
+    from .run_places import project
+
+    chosen = replace(config.preset("laptop"), phantom_images=count)
+    with contextlib.chdir(project()):
+        return config.paths(chosen, dataset, config.check_size(size), source)
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
+        prog="nbhelpers",
+        description="GAN-made medical images, from photographs to an honest answer.",
+    )
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in (_add_run, _add_data, _add_gans, _add_doctor):
+        add(commands)
+    return top
+
+
+def _command(commands, function, text: str) -> Parser:
+    made = commands.add_parser(function.__name__, help=text, description=text, allow_abbrev=False)
+    made.set_defaults(function=function)
+    return made
+
+
+def _add_run(commands) -> None:
+    add = _command(commands, run, "Run the notebooks in order and write a report.").add_argument
+    add("--preset", default="laptop", metavar="P", help="smoke, laptop (default) or full")
+    add("--dataset", default="phantom", metavar="NAME", help="phantom (default), ham10000, folder")
+    add("--source", type=folder, metavar="DIR", help="raw photographs, where not below data/raw")
+    add("--size", type=positive, default=64, metavar="PX", help="64 (default) or 128 pixels")
+    add("--seed", type=whole, default=0, metavar="N")
+    add("--runs", type=folder, metavar="DIR", help="where runs are kept (default: runs)")
+    add("--only", default="", metavar="10,21", help="just these notebooks")
+    add("--from", dest="start_from", default="", metavar="20", help="this one and what needs it")
+    add(
+        "--keep-going",
+        action="store_true",
+        help="after a failure, go on with what does not need it",
+    )
+    add("--force", action="store_true", help="run what is up to date, too")
+    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="another parameter; 10:NAME=VALUE for notebook 10 alone")  # fmt: skip
+    add("--cell-timeout", type=positive, metavar="S", help="stop a cell after so many seconds")
+
+
+def _add_data(commands) -> None:
+    add = _command(commands, download, "Fetch a public data set.").add_argument
+    add("name", metavar="NAME", help="ham10000")
+    add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
+    add = _command(commands, prepare, "Crop, resize, clean and fold raw photographs.").add_argument
+    add("name", metavar="NAME", help="phantom, ham10000, folder")
+    add("--source", type=folder, metavar="DIR", help="raw photographs; phantom is drawn there")
+    add("--size", type=positive, required=True, metavar="PX", help="64 or 128")
+    add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
+    add("--frame", default="crop", metavar="HOW", help="crop (default) or squeeze")
+    add("--folds", type=positive, default=5, metavar="N")
+    add("--strict", action="store_true", help="stop at the first bad image")
+    add("--count", type=positive, default=1000, metavar="N", help="images of the phantom data set")
+
+
+def _add_gans(commands) -> None:
+    add = _command(commands, train, "Train one GAN on prepared data.").add_argument
+    add("gan", metavar="GAN", help="dcgan, …")
+    add("--data", type=folder, required=True, metavar="PREPARED")
+    add("--run", type=folder, required=True, metavar="DIR", help="the folder to fill")
+    add("--preset", default="laptop", metavar="P", help="where budget and batch size come from")
+    add("--images", type=positive, metavar="N", help="budget: images shown to the discriminator")
+    add("--class", dest="class_name", default="", metavar="C", help="train on one class")
+    add("--resume", action="store_true", help="go on with the training in --run")
+    add("--seed", type=whole, default=0, metavar="N")
+    _add_common(add)
+    add = _command(commands, sample, "Write generated images as PNG files.").add_argument
+    add("run", type=folder, metavar="RUN", help="the folder that train filled")
+    add("--count", type=positive, required=True, metavar="N")
+    add("--class", dest="class_name", default="", metavar="C")
+    add("--seed", type=whole, default=0, metavar="N")
+    add("--to", type=folder, required=True, metavar="DIR")
+    add = _command(commands, measure, "Write metrics.csv of a run.").add_argument
+    add("run", type=folder, metavar="RUN", help="a folder below runs/")
+    add("--data", type=folder, metavar="PREPARED", help="default: the run's own")
+    add("--preset", default="", metavar="P", help="default: the run's own")
+    add("--seed", type=whole, metavar="N", help="default: the run's own")
+    _add_common(add)
+
+
+def _add_common(add) -> None:
+    add("--fold", type=whole, default=0, metavar="K", help="the fold left out of training")
+    add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda or cuda:N")
+
+
+def _add_doctor(commands) -> None:
+    _command(commands, doctor, "Check this machine and say what is missing.")
+
+
+COMMANDS = ("run", "download", "prepare", "train", "sample", "measure", "doctor")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        if argv and not argv[0].startswith("-"):
+            one_of("command", argv[0], COMMANDS)
+        args = parser().parse_args(argv)
+        return args.function(args)
+    except NbhelpersError as error:
+        print(f"nbhelpers: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("nbhelpers: interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # what we print is not wanted any more; the interpreter must not try again while it ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Raw data sets: each reader turns what lies on disk into one table. Raw files are never
+changed."""
+
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+import pandas as pd
+
+from ..errors import one_of
+
+READERS = ("phantom", "ham10000", "folder")
+COLUMNS = (
+    "image_id", "path", "group_id", "dx", "age", "sex", "localization", "dx_type", "mask_path",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """Photographs and what is known of them.
+
+    `table` has one row an image, sorted by `image_id`: `path` (absolute), `group_id` (the lesion),
+    `dx` (one of `classes`), `age` (years, NaN where missing), `sex`, `localization`, `dx_type`
+    ("unknown" where missing),
+    `mask_path` ("" where none). `findings` lists what the reader repaired or left out, by kind.
+    """
+
+    name: str
+    table: pd.DataFrame
+    classes: tuple[str, ...]
+    source: Path
+    licence: str
+    findings: dict[str, list[str]] = field(default_factory=dict)
+
+
+def read(name: str, source: Path) -> RawDataset:
+    """The raw data set `name` found in `source`. UsageError for an unknown name, DataError for
+    unusable files."""
+    module = import_module(f".{one_of('dataset', name, READERS)}", __package__)
+    return module.read(Path(source))

@@ -1,0 +1,187 @@
+"""What this machine has and lacks, tried and not merely looked up."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import NbhelpersError
+
+ENOUGH_DISK = 5e9  # bytes: one run with its prepared data
+ENOUGH_MEMORY = 4e9
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the examination. Something optional that is missing is a note, and `ok`."""
+
+    what: str
+    found: str
+    remedy: str = ""
+    required: bool = True
+
+    @property
+    def ok(self) -> bool:
+        return not (self.remedy and self.required)
+
+    def __str__(self) -> str:
+        mark = "ok" if not self.remedy else "FAILED" if self.required else "note"
+        text = f"{mark:<7} {self.what:<20} {self.found}"
+        return f"{text}: {self.remedy}" if self.remedy else text
+
+
+def examine(root: Path | None = None) -> list[Finding]:
+    """Findings on interpreter, packages, device, room, kernel, folders, data and weights."""
+    from .run_places import project
+
+    root = root or project()
+    findings = [_python(), *_packages(root)]
+    for what, check in _checks(root):
+        try:
+            findings += check()
+        except Exception as error:  # a broken installation may raise anything
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
+            findings.append(Finding(what, type(error).__name__, reason))
+    return findings
+
+
+def _checks(root: Path) -> list[tuple[str, Callable[[], Iterator[Finding]]]]:
+    return [
+        ("torchvision", _operators),
+        ("device", _device),
+        ("room", lambda: _room(root)),
+        ("kernel", lambda: _kernel(root)),
+        ("folders", lambda: _folders(root)),
+        ("data", lambda: _data(root)),
+        ("weights", _weights),
+    ]
+
+
+def _python() -> Finding:
+    remedy = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
+    return Finding("python", f"{platform.python_version()} on {platform.platform()}", remedy)
+
+
+def _packages(root: Path) -> Iterator[Finding]:
+    """Every package that `pyproject.toml` asks for, with its version."""
+    from packaging.requirements import Requirement
+
+    with open(root / "pyproject.toml", "rb") as file:
+        wanted = tomllib.load(file)["project"]["dependencies"]
+    for requirement in map(Requirement, wanted):
+        try:
+            version = importlib.metadata.version(requirement.name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Finding(requirement.name, "missing", f'pip install "{requirement}"')
+            continue
+        fits = requirement.specifier.contains(version, prereleases=True)
+        yield Finding(requirement.name, version, "" if fits else f'pip install "{requirement}"')
+
+
+def _operators() -> Iterator[Finding]:
+    """A compiled operator of torchvision, which fails when its build is not torch's."""
+    import torch
+
+    try:
+        from torchvision.ops import nms
+
+        kept = nms(torch.tensor([[0.0, 0, 2, 2], [0, 0, 2, 2]]), torch.tensor([0.9, 0.8]), 0.5)
+        fits = kept.tolist() == [0]
+    except Exception:
+        fits = False
+    remedy = "" if fits else "install torch and torchvision together, from one place"
+    yield Finding("torch + torchvision", "one build" if fits else "do not match", remedy)
+
+
+def _device() -> Iterator[Finding]:
+    import psutil
+    import torch
+
+    from .config import pick_device
+    from .training import precision
+
+    device = pick_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    yield Finding("device", f"{device.type} ({name}), training in {precision(device)}")
+    yield Finding("cores", f"{psutil.cpu_count(logical=False) or os.cpu_count()}")
+
+
+def _room(root: Path) -> Iterator[Finding]:
+    import psutil
+
+    memory, disk = psutil.virtual_memory().available, shutil.disk_usage(root).free
+    short = "close other programs, or use --preset smoke"
+    yield _amount("memory free", memory, ENOUGH_MEMORY, short)
+    yield _amount("disk free", disk, ENOUGH_DISK, "free space, or choose another --runs")
+
+
+def _amount(what: str, size: float, enough: float, remedy: str) -> Finding:
+    return Finding(what, f"{size / 1e9:.1f} GB", "" if size >= enough else remedy, required=False)
+
+
+def _kernel(root: Path) -> Iterator[Finding]:
+    """A kernel of this interpreter, started, asked and stopped."""
+    import nbformat
+    from nbclient import NotebookClient
+
+    from .execution import this_python
+
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("6 * 7")])
+    manager = this_python(root)
+    NotebookClient(notebook, kernel_manager_class=manager, kernel_name="python3").execute()
+    right = notebook.cells[0].outputs[0].data["text/plain"] == "42"
+    yield Finding("kernel", "starts and answers", "" if right else "pip install -U ipykernel")
+
+
+def _folders(root: Path) -> Iterator[Finding]:
+    for name, place in {"runs": root / "runs", "data": data_folder(root)}.items():
+        there = next(p for p in (place, *place.parents) if p.exists())
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                yield Finding(f"{name} folder", "can be written")
+        except OSError as error:
+            yield Finding(f"{name} folder", error.strerror, f"make {there} writable")
+
+
+def data_folder(root: Path) -> Path:
+    return Path(os.environ.get("NBHELPERS_DATA", root / "data"))
+
+
+def _data(root: Path) -> Iterator[Finding]:
+    from .datasets import READERS, read
+
+    yield Finding("data: phantom", "is drawn when it is needed")
+    for name in (name for name in READERS if name not in ("phantom", "folder")):
+        place = data_folder(root) / "raw" / name
+        try:
+            yield Finding(f"data: {name}", f"{len(read(name, place).table)} images")
+        except NbhelpersError:
+            remedy = f"nbhelpers download {name}, or --source DIR"
+            yield Finding(f"data: {name}", "not here", remedy, required=False)
+    made = [p.parent.name for p in (data_folder(root) / "prepared").glob("[!.]*/manifest.json")]
+    yield Finding("prepared", ", ".join(sorted(made)) or "nothing yet")
+
+
+def _weights() -> Iterator[Finding]:
+    """Pretrained networks in torch's cache. None is needed: what lacks one says so in its place."""
+    import torch
+    import torchvision
+
+    from .features import inception_path
+
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    for name in ("resnet18", "efficientnet_b0"):
+        file = torchvision.models.get_model_weights(name).DEFAULT.url.rsplit("/", 1)[-1]
+        yield _optional(f"ImageNet {name}", cache / file, "training starts from random weights")
+    yield _optional("Inception", inception_path(), "FID in Inception's features is not computed")
+
+
+def _optional(what: str, file: Path, without: str) -> Finding:
+    return Finding(what, "here" if file.exists() else "not here", "" if file.exists() else without,
+                   required=False)  # fmt: skip

@@ -1,0 +1,56 @@
+"""Errors for readers: each names the file or parameter and the next step. The command line prints
+them without a traceback."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class NbhelpersError(Exception):
+    """Base of every error this project raises on purpose. `exit_status` is what the command line
+    returns."""
+
+    exit_status = 1
+
+
+class UsageError(NbhelpersError):
+    """A parameter, name or flag that cannot be meant."""
+
+    exit_status = 2
+
+
+class DataError(NbhelpersError):
+    """Input files that are missing, broken or not what they claim to be."""
+
+
+class DownloadError(DataError):
+    """A transfer or an archive that cannot be trusted."""
+
+
+class LeakageError(NbhelpersError):
+    """Training and evaluation would share a lesion."""
+
+
+class CheckpointError(NbhelpersError):
+    """A checkpoint that is damaged, or belongs to another model or run."""
+
+
+class TrainingError(NbhelpersError):
+    """A training that cannot start or must not go on."""
+
+
+class MetricError(NbhelpersError):
+    """Arrays a metric is not defined for."""
+
+
+class NotebookError(NbhelpersError):
+    """A notebook that did not run to its end."""
+
+
+def one_of(what: str, value: str, options: Iterable[str]) -> str:
+    """`value` when it is among `options`; otherwise a UsageError that offers the nearest one."""
+    options = list(options)
+    if value in options:
+        return value
+    near = get_close_matches(str(value), options, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UsageError(f"{what} {value!r} is unknown: {hint}Choose one of {', '.join(options)}.")

@@ -1,0 +1,106 @@
+"""Both sides of a measurement: photographs held out, and the synthetic sets that GANs leave."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import sampling
+from .errors import CheckpointError, DataError, LeakageError, MetricError
+from .files import read_json
+from .prepare import Prepared
+from .splits import parts, refuse_overlap
+
+SETS = ("samples.npz", "synthetic.npz")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Validation and test photographs of a fold, in two halves that share no lesion."""
+
+    images: np.ndarray  # uint8 (N, S, S, 3)
+    labels: np.ndarray  # int64 (N,)
+    groups: np.ndarray  # the lesion of each image
+    half: np.ndarray  # 0 or 1 for each image
+    training_images: np.ndarray  # what the generators have seen, for the search for copies
+
+
+def held_out(prepared: Prepared, fold: int, seed: int) -> HeldOut:
+    """The held-out photographs of `fold`, their lesions dealt into halves class by class."""
+    split = parts(prepared.table, fold)
+    rows = np.sort(np.concatenate([split["validation"], split["test"]]))
+    table = prepared.table.iloc[rows]
+    lesions = (
+        table.drop_duplicates("group_id")
+        .sample(frac=1, random_state=seed)
+        .sort_values("label", kind="stable")
+    )
+    half = pd.Series(np.arange(len(lesions)) % 2, index=lesions["group_id"])
+    images = np.asarray(prepared.images[rows])
+    groups, labels = table["group_id"].to_numpy(), table["label"].to_numpy()
+    training = np.asarray(prepared.images[split["train"]])
+    return HeldOut(images, labels, groups, half[groups].to_numpy(), training)
+
+
+@dataclass(frozen=True)
+class Generated:
+    """A synthetic set as it lies in a GAN's folder; `labels` is None for a set without classes."""
+
+    images: np.ndarray  # uint8 (N, S, S, 3)
+    labels: np.ndarray | None  # int64 (N,) into the prepared classes
+    training_groups: set[str] = field(default_factory=set)
+
+
+def read_generated(folder: Path, prepared: Prepared) -> list[Generated]:
+    """The sets of a GAN's folder: `samples.npz` (images of all classes, no labels) and
+    `synthetic.npz` (with labels), in this order. DataError when there is neither.
+    """
+    found = [folder / name for name in SETS if (folder / name).exists()]
+    if not found:
+        raise DataError(f"{folder} holds no synthetic set: run the notebook of this GAN first.")
+    return [_read_set(path, prepared) for path in found]
+
+
+def _read_set(path: Path, prepared: Prepared) -> Generated:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+        images = content["images"]
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise DataError(
+            f"{path} is no synthetic set ({error}): delete it and sample again."
+        ) from error
+    if images.dtype != np.uint8 or images.shape[1:] != prepared.images.shape[1:]:
+        raise MetricError(
+            f"{path} holds {images.shape} {images.dtype}, not {prepared.images.shape[1:]} uint8: "
+            "sample again from a GAN of this size."
+        )
+    groups = set(content.get("training_groups", np.array([], str)).tolist())
+    if "labels" not in content:
+        return Generated(images, None, groups)
+    unknown = set(content["classes"].tolist()) - set(prepared.classes)
+    if unknown:
+        raise DataError(
+            f"{path}: classes {sorted(unknown)} are not in the prepared data: sample again."
+        )
+    place = np.array([prepared.classes.index(name) for name in content["classes"]])
+    return Generated(images, place[content["labels"]], groups)
+
+
+def refuse_leak(folder: Path, sets: list[Generated], fold: int, groups: np.ndarray) -> None:
+    """Raises LeakageError unless the GAN in `folder` is known to have seen no such lesion."""
+    card = folder / sampling.CARD
+    if card.exists() and read_json(card).get("fold", fold) != fold:
+        raise LeakageError(
+            f"{folder.name} was trained for fold {read_json(card)['fold']}, not {fold}: train it."
+        )
+    seen = set().union(*(one.training_groups for one in sets))
+    try:
+        seen |= sampling.training_groups(folder)
+    except CheckpointError:
+        if not seen:
+            raise LeakageError(
+                f"{folder.name}: the lesions it was trained on are not known: train it again."
+            ) from None
+    refuse_overlap(seen, groups, folder.name)

@@ -1,0 +1,60 @@
+"""Files that are whole or absent: everything is written beside its target and moved into place."""
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError, NbhelpersError
+
+
+def write_atomic(path: Path, data: bytes) -> Path:
+    """`path`, now holding `data`: a reader or a kill at any moment sees the old file or the new
+    one."""
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise NbhelpersError(
+            f"{path} cannot be written ({error.strerror}): choose another folder."
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        raise NbhelpersError(
+            f"{path} was not written ({error.strerror}): the previous file is intact."
+        ) from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+    return path
+
+
+def write_json(path: Path, value: Any) -> Path:
+    """`path`, now holding `value` as indented JSON."""
+    return write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value in `path`; DataError when it is missing or not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: run the step that writes it first.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path} is not valid JSON ({error}): delete it and run the step again."
+        ) from error
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

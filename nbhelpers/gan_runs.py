@@ -1,0 +1,288 @@
+"""One GAN, one folder: train, resume, sample on fixed noise on the way, and leave a card that says
+what it is."""
+
+import datetime
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+
+from . import __version__, checkpoints, sampling, splits
+from .config import mix
+from .errors import CheckpointError, one_of
+from .files import read_json, sha256_file, write_atomic, write_json
+from .gans import GAN, GANS
+from .plots import tile
+from .prepare import Prepared
+from .progress import reporter
+from .training import Budget, Training, TrainingImages
+
+SAMPLES_SEED = 1  # the fixed noise of every picture taken during training
+SAMPLES = 64
+MOMENTS = 12  # pictures taken on the way, evenly in images shown
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained on what. `settings` are the GAN's constructor arguments where they differ
+    from its defaults."""
+
+    gan: str
+    images: int  # budget, images shown to D
+    batch_size: int = 32
+    seed: int = 0
+    fold: int = 0
+    class_name: str = ""  # "" trains on all classes
+    settings: dict = field(default_factory=dict)
+
+    def rows(self, prepared: Prepared) -> np.ndarray:
+        """Row numbers trained on: the training part of the fold, of one class when one is named."""
+        rows = splits.parts(prepared.table, self.fold)["train"]
+        if self.class_name:
+            one_of("class", self.class_name, prepared.classes)
+            rows = rows[prepared.table["dx"].to_numpy()[rows] == self.class_name]
+        return rows
+
+
+def train_run(
+    job: Job,
+    prepared: Prepared,
+    folder: Path,
+    device: torch.device,
+    resume: bool = False,
+    start_from: Path | None = None,
+) -> GAN:
+    """The trained GAN, its folder filled: checkpoint, history.csv, card.json, samples/,
+    progress.gif.
+
+    With `resume` an unfinished training goes on and a finished one is loaded; without, a folder
+    that holds a checkpoint is refused. `start_from` is the folder of a GAN whose weights (not its
+    optimisers) training starts
+    from.
+    """
+    gan = _build(job, prepared)
+    config = _config(job, gan, prepared, start_from)
+    rows = job.rows(prepared)
+    data = TrainingImages(prepared.images[rows], prepared.table["label"].to_numpy()[rows], device)
+    training = Training(gan, data, Budget(job.images, job.batch_size, job.seed), device)
+    folder.mkdir(parents=True, exist_ok=True)
+    if checkpoints.exists(folder):
+        state = checkpoints.load(folder)
+        _refuse_another(state, config, folder, resume)
+        training.load(state["training"])
+    elif start_from is not None:
+        training.gan.load_state_dict(checkpoints.load(start_from)["training"]["gan"])
+    if training.step >= training.steps and (folder / sampling.CARD).exists():
+        print(f"{folder.name}: finished at {training.images_seen} images, nothing to do")
+        return training.gan.eval()
+    groups = set(prepared.table["group_id"].to_numpy()[rows])
+    write_atomic(folder / sampling.GROUPS, "\n".join(sorted(groups)).encode())
+    observer = _Observer(training, config, folder, len(prepared.classes))
+    training.run(observer)
+    upper_halves = [
+        sheet[: len(sheet) // 2 - 1] for sheet in sample_sheets(folder)[1]
+    ]  # a whole GIF is large
+    sampling.progress_gif(upper_halves, folder / "progress.gif")
+    write_json(folder / sampling.CARD, _card(training, job, prepared, observer.seconds, groups))
+    checkpoints.drop_previous(folder)
+    return training.gan.eval()
+
+
+def train_or_load(
+    job: Job, prepared: Prepared, folder: Path, device: torch.device, start_from: Path | None = None
+) -> GAN:
+    """Like `train_run` with `resume`, but a training of other settings in `folder` is moved aside
+    to make room."""
+    if checkpoints.exists(folder):
+        state = checkpoints.load(folder)
+        differences = _differences(state, _config(job, _build(job, prepared), prepared, start_from))
+        if state["images"] > job.images:
+            differences.append(
+                f"it has a budget of {state['images']} images, {job.images} are asked for"
+            )
+        if differences:
+            aside = next(
+                p
+                for n in range(1, 1000)
+                if not (p := folder.with_name(f"{folder.name}.{n}")).exists()
+            )
+            folder.rename(aside)
+            print(f"{folder.name} was trained differently: kept as {aside.name}")
+            print(f"({'; '.join(differences)})")
+    return train_run(job, prepared, folder, device, resume=True, start_from=start_from)
+
+
+def _build(job: Job, prepared: Prepared) -> GAN:
+    kind = GANS[one_of("GAN", job.gan, GANS)]
+    with torch.random.fork_rng([]):
+        torch.manual_seed(mix(job.seed, 0))
+        return kind(image_size=prepared.image_size, **job.settings)
+
+
+def _config(job: Job, gan: GAN, prepared: Prepared, start_from: Path | None) -> dict:
+    """What a checkpoint must share with a job to be its past. The budget is left out: it may
+    grow."""
+    identity = asdict(job) | {
+        "settings": gan.settings,
+        "data": prepared.manifest["sha256"]["images.npy"],
+    }
+    identity["start_from"] = (
+        "" if start_from is None else sha256_file(start_from / checkpoints.NAME)
+    )
+    del identity["images"]
+    return identity
+
+
+def _differences(state: dict, config: dict) -> list[str]:
+    return [
+        f"{k} was {state['config'].get(k)!r}, is {v!r}"
+        for k, v in config.items()
+        if state["config"].get(k) != v
+    ]
+
+
+def _refuse_another(state: dict, config: dict, folder: Path, resume: bool) -> None:
+    if not resume:
+        raise CheckpointError(
+            f"{folder} holds a training: pass --resume to go on with it, or choose another folder."
+        )
+    if differences := _differences(state, config):
+        raise CheckpointError(
+            f"{folder} holds another training: {'; '.join(differences)}. Choose another folder."
+        )
+
+
+class _Observer:
+    """Takes the pictures, writes history and checkpoints, and says how far it is."""
+
+    def __init__(self, training: Training, config: dict, folder: Path, classes: int):
+        self.config, self.folder = config, folder
+        self.before = checkpoints.load(folder)["seconds"] if training.step else 0.0
+        self.start = self.saved = time.monotonic()
+        self.noise = sampling.fixed_noise(training.gan.z_dim, SAMPLES, SAMPLES_SEED)
+        self.label = (
+            torch.arange(SAMPLES) % classes
+        )  # one column a class where there are eight or fewer
+        self.tell = reporter(
+            f"training {folder.name}",
+            training.steps * training.images_per_step,
+            "images",
+            training.images_seen,
+        )
+        if training.step == 0:
+            self.picture(training)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those before a resume included."""
+        return self.before + time.monotonic() - self.start
+
+    def __call__(self, training: Training) -> None:
+        moment, earlier = (
+            MOMENTS * s // training.steps
+            for s in (training.step, training.step - training.log_every)
+        )
+        if moment > earlier:
+            self.picture(training)
+        if training.stopping or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS:
+            self.save(training)
+        losses = (
+            {k: v for k, v in training.history[-1].items() if k[:2] in ("d_", "g_")}
+            if training.history
+            else {}
+        )
+        self.tell(training.images_seen, " ".join(f"{k}={v:.2f}" for k, v in losses.items()))
+
+    def picture(self, training: Training) -> None:
+        images = sampling.decode(training.gan, self.noise, self.label)
+        picture = Image.fromarray(tile(images, columns=8))
+        sampling.write_picture(self.folder / "samples" / f"{training.images_seen:09d}.png", picture)
+
+    def save(self, training: Training) -> None:
+        state = {"config": self.config, "images": training.budget.images, "seconds": self.seconds}
+        checkpoints.save(self.folder, state | {"training": training.state()})
+        write_atomic(
+            self.folder / "history.csv", pd.DataFrame(training.history).to_csv(index=False).encode()
+        )
+        self.saved = time.monotonic()
+
+
+def sample_sheets(folder: Path) -> tuple[list[int], list[np.ndarray]]:
+    """The images D had been shown at each picture taken on the way, and the pictures, uint8 (H, W,
+    3)."""
+    files = sorted((folder / "samples").glob("*.png"))
+    return [int(file.stem) for file in files], [
+        np.asarray(Image.open(file).convert("RGB")) for file in files
+    ]
+
+
+def trained(run_folder: Path) -> dict[str, Path]:
+    """The finished GANs of a run, by name, in the course's order. CheckpointError when there is
+    none."""
+    folders = {name: run_folder / "gans" / name for name in GANS}
+    finished = {
+        name: folder for name, folder in folders.items() if (folder / sampling.CARD).exists()
+    }
+    if not finished:
+        raise CheckpointError(
+            f"{run_folder} holds no trained GAN: run a GAN's notebook first, 10_dcgan for example."
+        )
+    return finished
+
+
+def training_rows(folder: Path, prepared: Prepared) -> np.ndarray:
+    """Row numbers of the photographs whose lesions the GAN in `folder` has seen."""
+    return np.flatnonzero(prepared.table["group_id"].isin(sampling.training_groups(folder)))
+
+
+def held_out_rows(folder: Path, prepared: Prepared) -> np.ndarray:
+    """Row numbers of the test part of the GAN's fold; LeakageError when it has seen a lesion of
+    it."""
+    rows = splits.parts(prepared.table, read_card(folder)["fold"])["test"]
+    groups = prepared.table["group_id"].iloc[rows]
+    splits.refuse_overlap(sampling.training_groups(folder), groups, folder.name)
+    return rows
+
+
+def read_card(folder: Path) -> dict:
+    """What a trained GAN's card says of it."""
+    return read_json(folder / sampling.CARD)
+
+
+def _card(
+    training: Training, job: Job, prepared: Prepared, seconds: float, groups: set[str]
+) -> dict:
+    """What a stranger must know before using this GAN's images."""
+    return {
+        "gan": job.gan,
+        "settings": training.gan.settings,
+        "parameters": {
+            p: sum(w.numel() for w in getattr(training.gan, p).parameters()) for p in ("G", "D")
+        },
+        "images_shown": training.images_seen,
+        "steps": training.step,
+        "batch_size": job.batch_size,
+        "seed": job.seed,
+        "fold": job.fold,
+        "class": job.class_name or "all",
+        "data": {
+            "source": prepared.manifest["source"],
+            "image_size": prepared.image_size,
+            "images_sha256": prepared.manifest["sha256"]["images.npy"],
+            "training_images": training.data.count,
+            "training_lesions": len(groups),
+            "training_groups_sha256": splits.groups_hash(groups),
+            "licence": prepared.manifest["licence"],
+        },
+        "device": training.device.type,
+        "precision": str(training.precision).removeprefix("torch."),
+        "minutes": round(seconds / 60, 2),
+        "date": str(datetime.date.today()),
+        "nbhelpers": __version__,
+        "torch": torch.__version__,
+    }

@@ -1,0 +1,133 @@
+"""What every notebook calls first, and where its figures and tables go."""
+
+import datetime
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+import torchvision
+from matplotlib.figure import Figure
+
+from . import __version__, config, datasets, prepare
+from .errors import DataError, UsageError, one_of
+from .files import write_atomic
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as a notebook sees it: its preset, its folders and its stamp."""
+
+    notebook: str  # "10_dcgan"
+    preset: config.Preset
+    dataset: str
+    image_size: int
+    seed: int
+    device: torch.device
+    paths: config.Paths
+
+    @property
+    def folder(self) -> Path:
+        return self.paths.run
+
+    @property
+    def stamp(self) -> str:
+        """What a figure needs beside it to be believed: preset, data, size, seed, device, date."""
+        parts = (self.preset.name, self.dataset, f"{self.image_size} px", f"seed {self.seed}",
+                 self.device.type, f"{datetime.date.today()}")  # fmt: skip
+        return " · ".join(parts)
+
+    def raw(self) -> datasets.RawDataset:
+        """The raw photographs. The phantom data set is made when it is not there."""
+        if self.dataset == "phantom":
+            from .datasets import phantom
+
+            phantom.make(self.paths.raw, self.preset.phantom_images)
+        return datasets.read(self.dataset, self.paths.raw)
+
+    def prepared(self) -> prepare.Prepared:
+        """The prepared arrays that notebook 02 writes; DataError that says so when they are
+        missing."""
+        return prepare.load_prepared(self.paths.prepared)
+
+    def gan_folder(self, name: str) -> Path:
+        return self.folder / "gans" / name
+
+    def require(self, file: str, notebook: str) -> Path:
+        """The path of a file of this run that another notebook writes; DataError that names it when
+        it is missing."""
+        if not (self.folder / file).exists():
+            raise DataError(f"{self.folder / file} is missing: run notebook {notebook} first.")
+        return self.folder / file
+
+    def save_figure(self, figure: Figure, name: str, caption: str) -> None:
+        """Writes `figures/NN_name.png` for the report, caption and stamp inside the file, and shows
+        the figure."""
+        if self.preset.name == "smoke":
+            figure.text(
+                0.5,
+                1.0,
+                "smoke preset: too short to mean anything",
+                ha="center",
+                va="bottom",
+                color="firebrick",
+            )
+        buffer = io.BytesIO()
+        text = {"Title": self._numbered(name), "Description": f"{caption} ({self.stamp})"}
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=text)
+        write_atomic(self.folder / "figures" / f"{self._numbered(name)}.png", buffer.getvalue())
+        plt.show()
+        plt.close(figure)
+
+    def save_table(self, table: pd.DataFrame, name: str, caption: str) -> None:
+        """Writes `tables/NN_name.csv` for the report, the caption in a first comment line."""
+        text = f"# {caption} ({self.stamp})\n" + table.to_csv(index=False)
+        write_atomic(self.folder / "tables" / f"{self._numbered(name)}.csv", text.encode())
+
+    def add_row(self, row: dict) -> pd.DataFrame:
+        """The run's running table of GANs, with this notebook's row in it (`gan` is the key),
+        written to gans.csv."""
+        path = self.folder / "gans.csv"
+        table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(row))
+        table = pd.concat(
+            [table[table["gan"] != row["gan"]], pd.DataFrame([row])], ignore_index=True
+        )
+        write_atomic(path, table.to_csv(index=False).encode())
+        return table
+
+    def _numbered(self, name: str) -> str:
+        if not re.fullmatch(r"[a-z0-9_]+", name):
+            raise UsageError(f"figure name {name!r}: use lower-case letters, digits and _.")
+        return f"{self.notebook[:2]}_{name}"
+
+
+def start(
+    notebook: str,
+    preset: str,
+    dataset: str,
+    source: str,
+    image_size: int,
+    seed: int,
+    runs: str,
+    device: str = "auto",
+) -> Run:
+    """The run these parameters describe. Prints versions and device; UsageError names a parameter
+    that cannot be meant."""
+    chosen = config.preset(preset)
+    one_of("dataset", dataset, datasets.READERS)
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"seed is {seed!r}: expected a whole number, 0 or more.")
+    for name, value in {"source": source, "runs": runs}.items():
+        if not isinstance(value, str):
+            raise UsageError(f"{name} is {value!r}: expected text, the path of a folder.")
+    where = config.paths(chosen, dataset, config.check_size(image_size), source, runs)
+    run = Run(notebook, chosen, dataset, image_size, seed, config.pick_device(device), where)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    versions = {"nbhelpers": __version__, "torch": torch.__version__}
+    versions["torchvision"] = torchvision.__version__
+    print(" · ".join(f"{name} {version}" for name, version in versions.items()))
+    print(f"{notebook} · {run.stamp} · {run.folder.name}")
+    return run

@@ -1,0 +1,191 @@
+"""Saved softmax and its scores by lesion. No torch: every table is recomputed from
+`predictions.npz` wherever numpy runs.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from .errors import DataError
+from .files import write_atomic
+
+CONFIDENCE = 0.95
+COLUMNS = (
+    "image_id",
+    "group_id",
+    "label",
+    "fold",
+    "part",
+    "arm",
+    "generator_seed",
+    "classifier_seed",
+)
+CELL = ["arm", "generator_seed", "classifier_seed"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One row an image (or lesion), arm and replicate: `table` has `COLUMNS`, `softmax` float32 (N,
+    K), `label` counts in `classes`.
+
+    `part` is test or validation; `generator_seed` is -1 for an arm without a generator.
+    """
+
+    table: pd.DataFrame
+    softmax: np.ndarray
+    classes: tuple[str, ...]
+
+    @property
+    def arms(self) -> list[str]:
+        return list(dict.fromkeys(self.table["arm"]))
+
+    def where(self, keep: np.ndarray) -> "Predictions":
+        """The rows where the boolean array `keep` is true."""
+        return Predictions(
+            self.table[keep].reset_index(drop=True), self.softmax[keep], self.classes
+        )
+
+
+def save_predictions(path: Path, predictions: Predictions) -> Path:
+    """`path`, one `.npz` of plain arrays: `COLUMNS`, softmax, classes."""
+    columns = {name: predictions.table[name].to_numpy() for name in COLUMNS}
+    text = ("image_id", "group_id", "part", "arm")
+    columns |= {name: columns[name].astype(str) for name in text}
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer, **columns, softmax=predictions.softmax, classes=np.array(predictions.classes, str)
+    )
+    return write_atomic(path, buffer.getvalue())
+
+
+def load_predictions(path: Path) -> Predictions:
+    """The predictions in `path`. DataError when it is missing, damaged or holds pickled objects."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            table = pd.DataFrame({name: file[name] for name in COLUMNS})
+            return Predictions(table, file["softmax"], tuple(file["classes"].tolist()))
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing: run notebook 22 first.") from None
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{path} is not a file of predictions ({error}): delete it, run notebook 22 again."
+        ) from error
+
+
+def lesion_level(predictions: Predictions, part: str = "test") -> Predictions:
+    """One row a lesion: softmax averaged over its images. Sorted by arm (in order of appearance),
+    seeds, fold, lesion.
+    """
+    chosen = predictions.where((predictions.table["part"] == part).to_numpy())
+    keys = [*CELL, "fold", "group_id", "label"]
+    arm = pd.Categorical(chosen.table["arm"], predictions.arms, ordered=True)
+    grouped = chosen.table.assign(arm=arm).groupby(keys, observed=True, sort=True)
+    number = grouped.ngroup().to_numpy()
+    sums = np.zeros((grouped.ngroups, len(predictions.classes)))
+    np.add.at(sums, number, chosen.softmax)
+    softmax = sums / np.bincount(number)[:, None]
+    table = grouped.size().reset_index().drop(columns=0).assign(part=part, image_id="")
+    table["arm"] = table["arm"].astype(str)
+    return Predictions(table[list(COLUMNS)], softmax, predictions.classes)
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval (1927) of a share of `hits` in `count`; NaN for no observations."""
+    if count == 0:
+        return float("nan"), float("nan")
+    z = ndtri(0.5 + CONFIDENCE / 2)
+    share, spread = hits / count, z * z / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * np.sqrt(share * (1 - share) / count + spread / (4 * count))
+    return float(max(0.0, centre - half)), float(min(1.0, centre + half))
+
+
+def recalls(label: np.ndarray, guess: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
+    """Recall of each class with its support (lesions) and Wilson interval; NaN and the reason for a
+    class that is not there.
+    """
+    rows = []
+    for c, name in enumerate(classes):
+        support, hits = int((label == c).sum()), int(((label == c) & (guess == c)).sum())
+        reason = "" if support else f"no lesion of {name} in this test set"
+        rows.append(
+            (name, support, hits / support if support else np.nan, *wilson(hits, support), reason)
+        )
+    return pd.DataFrame(rows, columns=["class", "support", "recall", "low", "high", "reason"])
+
+
+def scores(label: np.ndarray, softmax: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
+    """metric, value, reason: balanced_accuracy, macro_f1, macro_auc, accuracy, majority_share, then
+    recall and precision a class.
+
+    `label` int (N,), `softmax` (N, K). A mean over classes is NaN, with the reason, when a class
+    has no lesion.
+    """
+    guess = softmax.argmax(1)
+    table = recalls(label, guess, classes)
+    reason = "; ".join(filter(None, table["reason"]))
+    predicted = np.bincount(guess, minlength=len(classes))
+    hits = table["recall"].fillna(0).to_numpy() * table["support"].to_numpy()
+    f1 = 2 * hits / np.maximum(table["support"] + predicted, 1)
+    auc = [_auc(label == c, softmax[:, c]) for c in range(len(classes))]
+    means = {
+        "balanced_accuracy": table["recall"],
+        "macro_f1": f1.where(table["support"] > 0),
+        "macro_auc": pd.Series(auc),
+    }
+    rows = [(name, values.mean(skipna=False), reason) for name, values in means.items()]
+    rows.append(("accuracy", float((guess == label).mean()), ""))
+    rows.append(("majority_share", float(np.bincount(label).max() / len(label)), ""))
+    for c, name in enumerate(classes):
+        rows.append((f"recall_{name}", table["recall"][c], table["reason"][c]))
+        never = "" if predicted[c] else f"{name} is never predicted"
+        rows.append((f"precision_{name}", np.nan if never else hits[c] / predicted[c], never))
+    return pd.DataFrame(rows, columns=["metric", "value", "reason"])
+
+
+def _auc(positive: np.ndarray, score: np.ndarray) -> float:
+    """Chance that a positive outranks a negative, ties half (Mann-Whitney); NaN when one side is
+    empty.
+    """
+    up, down = int(positive.sum()), int((~positive).sum())
+    if not (up and down):
+        return float("nan")
+    return float(
+        (pd.Series(score).rank().to_numpy()[positive].sum() - up * (up + 1) / 2) / (up * down)
+    )
+
+
+def score_table(predictions: Predictions) -> pd.DataFrame:
+    """arm, fold, seeds, metric, value, reason by lesion: every fold of every replicate, and its
+    folds pooled ("all").
+    """
+    lesions = lesion_level(predictions)
+    tables = []
+    for (arm, made, trained), rows in lesions.table.groupby(CELL, sort=False):
+        folds = {str(fold): part.index for fold, part in rows.groupby("fold")} | {"all": rows.index}
+        for fold, index in folds.items():
+            found = scores(
+                rows["label"].loc[index].to_numpy(), lesions.softmax[index], lesions.classes
+            )
+            seeds = f"classifier {trained}" + (f", generator {made}" if made >= 0 else "")
+            tables.append(found.assign(arm=arm, fold=fold, seeds=seeds))
+    return pd.concat(tables, ignore_index=True)[
+        ["arm", "fold", "seeds", "metric", "value", "reason"]
+    ]
+
+
+def one_replicate(predictions: Predictions) -> Predictions:
+    """The rows of each arm's first generator and classifier seed: what one training did."""
+    seeds = ["generator_seed", "classifier_seed"]
+    first = predictions.table.groupby("arm")[seeds].transform("min")
+    return predictions.where((predictions.table[seeds] == first).all(axis=1).to_numpy())
+
+
+def confusion(label: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
+    """Counts int64 (K, K): true class by predicted class."""
+    return np.bincount(label * classes + guess, minlength=classes**2).reshape(classes, classes)

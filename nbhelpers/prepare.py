@@ -1,0 +1,250 @@
+"""From photographs of any size to one array: square crop, antialiased resize, clean table,
+lesion-grouped folds.
+
+Writes a *prepared* folder: `images.npy` uint8 (N, S, S, 3), `masks.npy` uint8 (N, S, S) when the
+source has masks, `table.csv`, `bad_images.csv`, `manifest.json`. The same input gives the same
+bytes.
+"""
+
+import csv
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image, ImageOps
+
+from .config import FOLDS, check_size
+from .datasets import RawDataset
+from .errors import DataError, one_of
+from .files import read_json, sha256_file, write_atomic, write_json
+from .near_duplicates import merge_groups
+from .progress import progress
+from .splits import assign_folds
+
+FRAMES = ("crop", "squeeze")
+MAX_PIXELS = 100_000_000
+# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that leaves this many times the target:
+# benchmarks/prepare.py measures the difference
+OVERSAMPLING = 1.5
+KEPT = ("image_id", "group_id", "label", "dx", "fold", "lesion_id",
+        "age", "sex", "localization", "dx_type")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared folder, opened. `images` is memory-mapped; `table` has one row an image, in the
+    same order."""
+
+    folder: Path
+    images: np.ndarray  # uint8 (N, S, S, 3)
+    table: (
+        pd.DataFrame
+    )  # image_id, group_id, label, dx, fold, lesion_id, age, sex, localization, dx_type
+    classes: tuple[str, ...]
+    masks: np.ndarray | None  # uint8 (N, S, S), 0 or 255
+    manifest: dict
+
+    @property
+    def image_size(self) -> int:
+        return self.images.shape[1]
+
+
+def read_image(path: Path, size: int, frame: str = "crop") -> tuple[np.ndarray, str]:
+    """One photograph as uint8 (size, size, 3), and the colour mode it was stored in.
+
+    EXIF rotation is applied; grey, palette, CMYK and alpha become RGB. DataError, with the reason,
+    for a file that is truncated, no image, 16-bit or larger than 100 megapixels.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"{image.width} x {image.height} pixels, more than 100 megapixels")
+            mode = image.mode
+            if mode.startswith(("I", "F")):
+                raise DataError(f"mode {mode} has more than 8 bits a channel")
+            image.draft("RGB", (round(OVERSAMPLING * size),) * 2)
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{type(error).__name__}: {error}".replace(str(path), "the file")
+        ) from error
+    return np.asarray(square(upright, size, frame, Image.Resampling.BICUBIC)), mode
+
+
+def read_mask(path: Path, size: int, frame: str = "crop") -> np.ndarray:
+    """One lesion mask as uint8 (size, size), 0 or 255, cut like its photograph."""
+    try:
+        with Image.open(path) as image:
+            grey = image.convert("L")
+    except OSError as error:
+        raise DataError(f"{path} is not a readable mask ({error}): fetch it again.") from error
+    return (np.asarray(square(grey, size, frame, Image.Resampling.BOX)) > 127).astype(
+        np.uint8
+    ) * 255
+
+
+def square(image: Image.Image, size: int, frame: str, how: Image.Resampling) -> Image.Image:
+    """`image` at (size, size): the centre square ("crop") or the whole frame with its aspect lost
+    ("squeeze")."""
+    width, height = image.size
+    box = (0, 0, width, height)
+    if frame == "crop":
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+    return image.resize((size, size), how, box=box)
+
+
+def prepare(
+    raw: RawDataset,
+    to: Path,
+    size: int,
+    frame: str = "crop",
+    folds: int = FOLDS,
+    strict: bool = False,
+) -> Prepared:
+    """The prepared folder `to`, made from `raw` unless it is there already from the same input and
+    settings.
+
+    Unreadable images are left out and listed in `bad_images.csv`; with `strict` the first one is a
+    DataError.
+    """
+    settings = {"size": check_size(size), "frame": one_of("frame", frame, FRAMES), "folds": folds}
+    wanted = {**settings, "source": raw.name, "input": _fingerprint(raw)}
+    manifest = to / "manifest.json"
+    if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
+        return load_prepared(to)
+    building = to.with_name(f".{to.name}.{os.getpid()}")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        _build(raw, building, wanted, strict)
+        shutil.rmtree(to, ignore_errors=True)
+        os.replace(building, to)
+    except OSError as error:
+        raise DataError(
+            f"{to} could not be written ({error.strerror}): free space or choose --to."
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return load_prepared(to)
+
+
+def _fingerprint(raw: RawDataset) -> str:
+    """SHA-256 of the table and of every file's size: changes when the input does, wherever it
+    lies."""
+    sizes = [os.stat(path).st_size for path in raw.table["path"]]
+    text = raw.table.drop(columns=["path", "mask_path"]).assign(bytes=sizes).to_csv(index=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _build(raw: RawDataset, folder: Path, wanted: dict, strict: bool) -> None:
+    size, frame = wanted["size"], wanted["frame"]
+    images = np.lib.format.open_memmap(
+        folder / "images.npy", "w+", np.uint8, (len(raw.table), size, size, 3)
+    )
+    modes, bad = {}, {}
+    work = _in_parallel(lambda path: _try_image(path, size, frame), raw.table["path"], "decoding")
+    for i, (image, told) in enumerate(work):
+        if image is None:
+            bad[i] = told
+        else:
+            images[i - len(bad)] = image
+            modes[told] = modes.get(told, 0) + 1
+    _report_bad(raw, bad, folder, strict)
+    if bad:
+        images = images[: len(images) - len(bad)]
+        np.save(folder / "fewer.npy", images)
+        os.replace(folder / "fewer.npy", folder / "images.npy")
+    table = raw.table.drop(index=raw.table.index[list(bad)]).reset_index(drop=True)
+    table["lesion_id"] = table["group_id"]
+    table["group_id"], merged = merge_groups(images, table)
+    table["label"] = table["dx"].map({dx: i for i, dx in enumerate(raw.classes)}).astype(int)
+    table["fold"] = assign_folds(table, wanted["folds"])
+    if (table["mask_path"] != "").all():
+        masks = _in_parallel(lambda path: read_mask(path, size, frame), table["mask_path"], "masks")
+        np.save(folder / "masks.npy", np.stack(list(masks)))
+    write_atomic(folder / "table.csv", table[list(KEPT)].to_csv(index=False).encode())
+    images.flush()
+    _write_manifest(raw, table, folder, wanted, modes, len(bad), {**raw.findings, **merged})
+
+
+def _write_manifest(raw, table, folder, wanted, modes, bad, findings) -> None:
+    arrays = sorted(folder.glob("*.npy"))
+    facts = {
+        "classes": list(raw.classes),
+        "images": len(table),
+        "lesions": int(table["lesion_id"].nunique()),
+        "groups": int(table["group_id"].nunique()),
+        "counts": table["dx"].value_counts().sort_index().to_dict(),
+        "bad_images": bad,
+        "colour_modes": dict(sorted(modes.items())),
+        "findings": {kind: len(found) for kind, found in findings.items()},
+        "examples": {kind: found[:5] for kind, found in findings.items()},
+        "licence": raw.licence,
+        "sha256": {file.name: sha256_file(file) for file in [*arrays, folder / "table.csv"]},
+    }
+    write_json(folder / "manifest.json", wanted | facts)
+
+
+def _in_parallel(work: Callable, paths: pd.Series, label: str) -> Iterator:
+    """`work` of every path, in order. Threads do: Pillow decodes and resizes outside Python's
+    lock."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from progress(pool.map(work, paths), label, total=len(paths), unit="images")
+
+
+def _try_image(path: str, size: int, frame: str) -> tuple[np.ndarray | None, str]:
+    try:
+        return read_image(Path(path), size, frame)
+    except DataError as error:
+        return None, str(error)
+
+
+def _report_bad(raw: RawDataset, bad: dict[int, str], folder: Path, strict: bool) -> None:
+    rows = [
+        (raw.table["image_id"].iloc[i], raw.table["path"].iloc[i], why) for i, why in bad.items()
+    ]
+    if rows and (strict or len(rows) == len(raw.table)):
+        raise DataError(
+            f"{rows[0][1]}: {rows[0][2]}. "
+            f"{len(rows)} bad images: replace them, or leave strict off."
+        )
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("image_id", "file", "reason"), *rows])
+    write_atomic(folder / "bad_images.csv", text.getvalue().encode())
+
+
+def load_prepared(folder: Path) -> Prepared:
+    """The prepared data in `folder`. DataError when it is missing or its files do not match their
+    hashes."""
+    folder = Path(folder)
+    if not (folder / "manifest.json").exists():
+        raise DataError(
+            f"{folder} is missing: run notebook 02, or "
+            "`nbhelpers prepare NAME --source DIR --size S`."
+        )
+    manifest = read_json(folder / "manifest.json")
+    for name, expected in manifest["sha256"].items():
+        if not (folder / name).exists() or sha256_file(folder / name) != expected:
+            raise DataError(f"{folder / name} is damaged: delete {folder} and run 02 again.")
+    text = {"image_id": str, "group_id": str, "lesion_id": str, "dx": str}
+    table = pd.read_csv(
+        folder / "table.csv", dtype=text, keep_default_na=False, na_values={"age": [""]}
+    )
+    masks = folder / "masks.npy"
+    return Prepared(
+        folder,
+        np.load(folder / "images.npy", mmap_mode="r"),
+        table,
+        tuple(manifest["classes"]),
+        np.load(masks, mmap_mode="r") if masks.exists() else None,
+        manifest,
+    )

@@ -1,0 +1,178 @@
+"""A whole run on one page that loads nothing and runs nothing, and says first what was found."""
+
+import base64
+import csv
+import io
+import re
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from .errors import DataError
+from .files import write_atomic
+from .report_data import DONE, VERDICTS, Section, facts, read_text, sections, words
+from .report_style import STYLE
+from .report_tables import table_html
+
+PHANTOM = "phantom data: procedural images, not patients"
+SMOKE = "smoke preset: a test of the machinery, too short to mean anything"
+STAMP = re.compile(r"\s*\(([^()]* · [^()]*)\)$")  # what notebooks put behind a caption
+KINDS = {
+    "done": "good",
+    "failed": "bad",
+    "incomplete": "warn",
+    "outdated": "warn",
+    "unknown": "warn",
+}
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style></head>
+<body>
+<nav>{contents}</nav>
+<main>{main}</main>
+</body></html>
+"""
+
+
+def write_report(run_folder: Path) -> Path:
+    """`run_folder/report.html`, made from the figures, tables and states that are there.
+
+    Raises DataError when there are none.
+    """
+    folder = Path(run_folder)
+    if not (folder / "state").is_dir() and not (folder / "figures").is_dir():
+        raise DataError(f"{folder} holds no run: name the folder that `nbhelpers run` wrote.")
+    found = sections(folder)
+    about = facts(found, folder)
+    parts = [_header(about, found), _verdict(folder, about), _overview(found)]
+    parts += [_section(section, about) for section in found if section.shown]
+    title, main = escape(_headline(about)), "\n".join([*parts, _footer(about)])
+    page = PAGE.format(title=title, style=STYLE, contents=_contents(found), main=main)
+    return write_atomic(folder / "report.html", page.encode())
+
+
+def _headline(about: dict[str, str]) -> str:
+    return f"Run report: {about['dataset']} at {about['size']} px"
+
+
+def _header(about: dict[str, str], found: list[Section]) -> str:
+    pairs = "".join(f"<div><dt>{k}</dt><dd>{escape(v) or '–'}</dd></div>" for k, v in about.items())
+    title = f"<h1>{escape(_headline(about))}</h1>"
+    return f"<header>{title}<dl>{pairs}</dl>{_banners(about, found)}</header>"
+
+
+def _banners(about: dict[str, str], found: list[Section]) -> str:
+    said = []
+    if "phantom" in about["dataset"]:
+        said.append(("phantom", PHANTOM))
+    if "smoke" in about["preset"]:
+        said.append(("smoke", SMOKE))
+    if open_ends := [section.name for section in found if section.status != DONE]:
+        said.append(("broken", f"this run is not complete: {', '.join(open_ends)}"))
+    return "".join(f'<p class="banner {kind}">{escape(text)}</p>' for kind, text in said)
+
+
+def _label(about: dict[str, str]) -> str:
+    """The line below a heading, so that a page torn out still says what it is."""
+    said = [PHANTOM] if "phantom" in about["dataset"] else []
+    said += ["smoke preset"] if "smoke" in about["preset"] else []
+    return f'<p class="label">{escape(" · ".join(said))}</p>' if said else ""
+
+
+def _verdict(folder: Path, about: dict[str, str]) -> str:
+    """Verdicts of notebook 22, else the first rows of its numbers, else that there are none."""
+    verdicts, numbers = folder / "tables" / f"{VERDICTS}.csv", folder / "classifier.csv"
+    if verdicts.exists():
+        body = _table("Verdicts", read_text(verdicts))
+    elif numbers.exists():
+        first = "\n".join(read_text(numbers).splitlines()[:13])
+        body = _table("First rows of the classifier comparison", first)
+    else:
+        body = "<p>There is no verdict yet: notebook 22 has not been run to its end.</p>"
+    return f'<section id="verdict"><h2>Do the GAN images help?</h2>{_label(about)}{body}</section>'
+
+
+def _overview(found: list[Section]) -> str:
+    rows = []
+    for section in found:
+        message = f"<small>{escape(section.message)}</small>" if section.message else ""
+        cells = f"<td>{escape(section.name[:2])}</td><td>{_link(section)}{message}</td>"
+        minutes = f"<td class=n>{section.state.get('minutes', 0.0):.1f}</td>"
+        rows.append(f"<tr>{cells}<td>{_badge(section.status)}</td>{minutes}</tr>")
+    head = "<tr><th colspan=2>notebook</th><th>status</th><th class=n>minutes</th></tr>"
+    table = f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"
+    heading = "<h2>Notebooks of this run</h2>"
+    return f'<section id="notebooks">{heading}<div class="scroll">{table}</div></section>'
+
+
+def _contents(found: list[Section]) -> str:
+    fixed = '<li><a href="#verdict">The answer</a></li><li><a href="#notebooks">Notebooks</a></li>'
+    items = (
+        f'<li class="{KINDS.get(s.status, "off")}"><span>{escape(s.name[:2])}</span>{_link(s)}</li>'
+        for s in found
+    )
+    return f"<h2>Contents</h2><ul>{fixed}{''.join(items)}</ul>"
+
+
+def _link(section: Section) -> str:
+    title = escape(section.title)
+    return f'<a href="#{escape(section.name)}">{title}</a>' if section.shown else title
+
+
+def _badge(status: str) -> str:
+    return f'<span class="badge {KINDS.get(status, "off")}">{escape(status)}</span>'
+
+
+def _section(section: Section, about: dict[str, str]) -> str:
+    badge = "" if section.status == DONE else _badge(section.status)
+    number = f'<span class="number">{escape(section.name[:2])}</span>'
+    parts = [f"<h2>{number} {escape(section.title)} {badge}</h2>", _label(about)]
+    parts += [_trouble(section.message)] if section.message else []
+    parts += [_figure(path) for path in section.figures]
+    parts += [_table(title, text) for title, text in section.tables]
+    return f'<section id="{escape(section.name)}">{"".join(parts)}</section>'
+
+
+def _trouble(text: str) -> str:
+    return f'<p class="trouble">{escape(text)}</p>'
+
+
+def _figure(path: Path) -> str:
+    """A PNG as part of the page, with the caption it carries; a damaged file is said to be one."""
+    data = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            text, (width, height) = dict(image.text), image.size
+    except (OSError, SyntaxError, ValueError, AttributeError) as error:
+        reason = f"figures/{path.name} is no readable PNG ({type(error).__name__})"
+        return _trouble(f"{reason}: run its notebook again.")
+    title = escape(words(text.get("Title") or path.stem))
+    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    picture = f'<img src="{source}" alt="{title}" width="{width}" height="{height}">'
+    caption = f"<b>{title}.</b> {_caption(text.get('Description', ''))}"
+    return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+
+
+def _caption(text: str) -> str:
+    """A caption as HTML, the stamp behind it on a line of its own."""
+    stamp, said = STAMP.search(text), escape(STAMP.sub("", text))
+    return f'{said} <small class="stamp">{escape(stamp[1])}</small>' if stamp else said
+
+
+def _table(title: str, text: str) -> str:
+    """A CSV text as a table; a first line `# …` is its caption."""
+    caption = ""
+    if text.startswith("#"):
+        caption, _, text = text.partition("\n")
+    heading = f"<b>{escape(title)}.</b> {_caption(caption.lstrip('# ').strip())}"
+    return table_html(list(csv.reader(io.StringIO(text))), heading)
+
+
+def _footer(about: dict[str, str]) -> str:
+    flags = [f"--{k} {about[k]}" for k in ("preset", "dataset", "size", "seed") if about[k]]
+    command = f"<code>nbhelpers run {escape(' '.join(flags))}</code>"
+    return f"<footer>Made by {command}. The executed notebooks lie beside this file.</footer>"

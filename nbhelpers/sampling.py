@@ -1,0 +1,152 @@
+"""Samples from a trained GAN: fixed noise, walks between two noises, per-class sets, export."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from . import checkpoints
+from .config import mix
+from .errors import CheckpointError, UsageError, one_of
+from .files import read_json, write_atomic, write_json
+from .gans import GAN, GANS
+from .images import to_uint8
+
+BLOCK = 64  # noise comes in blocks: the first images of a larger sample are those of a smaller
+CARD = "card.json"
+GROUPS = "training_groups.txt"
+
+
+def fixed_noise(z_dim: int, count: int, seed: int) -> torch.Tensor:
+    """z (count, z_dim) on the CPU: a function of the seed alone, whatever the device and the
+    count."""
+    blocks = [_block(z_dim, seed, i) for i in range(-(-count // BLOCK))]
+    return torch.cat(blocks)[:count] if blocks else torch.empty(0, z_dim)
+
+
+def _block(z_dim: int, seed: int, index: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(mix(seed, index, 2))
+    return torch.randn(BLOCK, z_dim, generator=generator)
+
+
+@torch.no_grad()
+def decode(gan: GAN, z: torch.Tensor, label: torch.Tensor | None = None) -> np.ndarray:
+    """Images uint8 (N, S, S, 3) that G_average makes of `z` (N, z_dim), in float32 and by
+    blocks."""
+    device = next(gan.G_average.parameters()).device
+    gan.G_average.eval()
+    images = []
+    for start in range(0, len(z), BLOCK):
+        part = slice(start, start + BLOCK)
+        given = None if label is None else label[part].to(device)
+        images.append(to_uint8(gan.G_average(z[part].to(device), given)))
+    return np.concatenate(images)
+
+
+def generate(gan: GAN, count: int, seed: int, label: torch.Tensor | None = None) -> np.ndarray:
+    """`count` images uint8 (N, S, S, 3) from G_average; the seed decides the noise, `label` int64
+    (N,) the classes."""
+    if count < 1:
+        raise UsageError(f"count is {count}: ask for at least one image.")
+    return decode(gan, fixed_noise(gan.z_dim, count, seed), label)
+
+
+def walk(gan: GAN, steps: int, seed: int) -> np.ndarray:
+    """Images uint8 (steps, S, S, 3) along the great circle between two noises (White 2016: not
+    through the centre)."""
+    a, b = fixed_noise(gan.z_dim, 2, seed).double()
+    angle = torch.arccos(torch.dot(a, b) / (a.norm() * b.norm()))
+    t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
+    z = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+    return decode(gan, z.float())
+
+
+def load(folder: Path, device: torch.device | str = "cpu") -> GAN:
+    """The GAN whose checkpoint is in `folder`, ready to sample."""
+    state = checkpoints.load(folder)
+    name, settings = state["config"]["gan"], state["config"]["settings"]
+    gan = GANS[one_of("GAN", name, GANS)](**settings)
+    try:
+        gan.load_state_dict(state["training"]["gan"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{folder}: weights do not fit {name} ({str(error).splitlines()[1].strip()})"
+        ) from error
+    return gan.to(device).eval()
+
+
+def write_synthetic(
+    path: Path, images: np.ndarray, labels: np.ndarray, classes: tuple[str, ...], groups: set[str]
+) -> Path:
+    """A labelled synthetic set as one `.npz` without objects: images, labels, classes,
+    training_groups.
+
+    images uint8 (N, S, S, 3); labels int64 (N,) into `classes`; `groups` are the lesions the
+    generator has seen.
+    """
+    arrays = {
+        "images": images,
+        "labels": labels.astype(np.int64),
+        "classes": np.array(classes, dtype=str),
+        "training_groups": np.array(sorted(groups), dtype=str),
+    }
+    return _write_arrays(path, arrays)
+
+
+def write_samples(path: Path, images: np.ndarray) -> Path:
+    """Unlabelled samples uint8 (N, S, S, 3) as one `.npz` with `images`."""
+    return _write_arrays(path, {"images": images})
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return write_atomic(path, buffer.getvalue())
+
+
+def training_groups(folder: Path) -> set[str]:
+    """The lesions a GAN's training has seen, as its run folder lists them."""
+    path = Path(folder) / GROUPS
+    if not path.exists():
+        raise CheckpointError(
+            f"{path} is missing: train again, a GAN of unknown training lesions cannot be judged."
+        )
+    return set(path.read_text(encoding="utf-8").split("\n")) - {""}
+
+
+def progress_gif(frames: list[np.ndarray], path: Path, milliseconds: int = 350) -> Path:
+    """An endless GIF of same-sized frames uint8 (H, W, 3), the last one held for two seconds."""
+    images = [Image.fromarray(frame) for frame in frames]
+    pauses = [milliseconds] * (len(images) - 1) + [2000]
+    buffer = io.BytesIO()
+    images[0].save(buffer, "GIF", save_all=True, append_images=images[1:], duration=pauses, loop=0)
+    return write_atomic(path, buffer.getvalue())
+
+
+def export(folder: Path, count: int, to: Path, class_name: str = "", seed: int = 0) -> Path:
+    """`count` generated images as PNG files in `to`, with `images.csv` (image, label) and
+    `card.json` beside them.
+
+    The layout is what `--dataset folder` reads. With `class_name` the GAN trained on that class is
+    used.
+    """
+    source = Path(folder) / "by_class" / class_name if class_name else Path(folder)
+    images = generate(load(source), count, seed)
+    label = class_name or "unlabelled"
+    names = [f"{label}_{seed}_{i:05d}.png" for i in range(count)]
+    for name, image in zip(names, images, strict=True):
+        write_picture(Path(to) / label / name, Image.fromarray(image))
+    rows = [f"{label}/{name},{label}" for name in names]
+    write_atomic(Path(to) / "images.csv", "\n".join(["image,label", *rows, ""]).encode())
+    card = read_json(source / CARD)
+    write_json(Path(to) / CARD, card | {"synthetic": True, "sampled": count, "sampling_seed": seed})
+    return Path(to)
+
+
+def write_picture(path: Path, picture: Image.Image) -> Path:
+    """`path`, now holding the picture as PNG."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return write_atomic(path, buffer.getvalue())

@@ -1,0 +1,244 @@
+"""THE loop: it plays any GAN on any images for a budget of images shown to D, and can be stopped at
+any step.
+
+Randomness is stateless: the batch of a step depends on (seed, epoch), its noise and augmentation on
+(seed, step). So a checkpoint needs no random state, and stopping and going on gives the same bits
+on a CPU as never
+stopping.
+"""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .augment import dihedral
+from .config import check_types, mix
+from .errors import TrainingError
+from .gans import GAN, Batch
+from .images import to_network
+
+RESIDENT_BYTES = 4 * 2**30  # larger sets stay memory-mapped and are read by batch
+AVERAGE_SHARE = 0.05  # half-life of G_average, as a share of the images seen...
+AVERAGE_MOST = 500_000  # ...and at most this many images
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long, in what portions, from what seed. `images` counts the images shown to D."""
+
+    images: int
+    batch_size: int = 32
+    seed: int = 0
+
+    def __post_init__(self):
+        check_types(self)
+        for name in ("images", "batch_size"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+
+
+class TrainingImages:
+    """Images and labels, on the device as uint8, handed out by batch in an order that (seed, epoch)
+    decides."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device):
+        self.count, self.device, self._epoch = len(images), device, None
+        self.images = (
+            images
+            if images.nbytes > RESIDENT_BYTES
+            else torch.from_numpy(np.array(images)).to(device)
+        )
+        self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
+
+    def rows(self, index: int, budget: Budget) -> np.ndarray:
+        """Row numbers of the batch `index` counted from the start of training; a last, partial
+        batch is left out."""
+        per_epoch = self.count // budget.batch_size
+        epoch, position = divmod(index, per_epoch)
+        if self._epoch != (budget, epoch):
+            self._order = np.random.default_rng(mix(budget.seed, epoch)).permutation(self.count)
+            self._epoch = (budget, epoch)
+        return self._order[position * budget.batch_size :][: budget.batch_size]
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """Those rows as network input, each image in one of its 8 dihedral views (global random
+        state)."""
+        if isinstance(self.images, np.ndarray):
+            stored = torch.from_numpy(self.images[rows]).to(self.device)
+        else:
+            stored = self.images[torch.from_numpy(rows).to(self.device)]
+        label = self.labels[torch.from_numpy(rows).to(self.device)]
+        image = dihedral(to_network(stored)).contiguous(memory_format=torch.channels_last)
+        return Batch(image, label)
+
+
+class Training:
+    """A GAN in training: networks, optimisers, step and history. `run` plays it to the end of its
+    budget."""
+
+    def __init__(self, gan: GAN, data: TrainingImages, budget: Budget, device: torch.device):
+        if data.count < budget.batch_size:
+            raise TrainingError(
+                f"{data.count} training images are fewer than one batch of {budget.batch_size}: "
+                f"set batch_size to at most {data.count}, or bring more images."
+            )
+        self.gan = gan.to(device, memory_format=torch.channels_last)
+        self.data, self.budget, self.device = data, budget, device
+        self.step, self.history, self.stopping = 0, [], False
+        self.d_optimizer = _adam(gan.D, gan.learning_rate_d, gan.betas)
+        self.g_optimizer = _adam(gan.G, gan.learning_rate_g, gan.betas)
+        self.precision = precision(device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision is torch.float16)
+
+    @property
+    def images_per_step(self) -> int:
+        return self.budget.batch_size * self.gan.n_critic
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole budget, rounded up; one step is `n_critic` steps of D and one of G."""
+        return -(-self.budget.images // self.images_per_step)
+
+    @property
+    def images_seen(self) -> int:
+        return self.step * self.images_per_step
+
+    @property
+    def log_every(self) -> int:
+        """Steps between two readings of the losses: reading waits for the device, so not every
+        step."""
+        return max(1, min(50, self.steps // 50))
+
+    @property
+    def at_log_point(self) -> bool:
+        return self.step == self.steps or self.step % self.log_every == 0
+
+    def state(self) -> dict:
+        """Everything that the next step depends on, as tensors and plain values."""
+        return {
+            "gan": self.gan.state_dict(),
+            "d_optimizer": self.d_optimizer.state_dict(),
+            "g_optimizer": self.g_optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "step": self.step,
+            "history": self.history,
+        }
+
+    def load(self, state: dict) -> None:
+        """Goes back to the moment `state` was taken."""
+        self.gan.load_state_dict(state["gan"])
+        self.d_optimizer.load_state_dict(state["d_optimizer"])
+        self.g_optimizer.load_state_dict(state["g_optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.history = state["step"], list(state["history"])
+
+    def run(self, observer: Callable[["Training"], None] = lambda training: None) -> None:
+        """Plays on to the end of the budget. `observer(self)` is called at every log point and when
+        it stops.
+
+        TrainingError at the first log point whose losses are not finite; KeyboardInterrupt is held
+        back until the step is whole, then the observer is called, with `stopping` set, and the
+        interrupt goes on.
+        """
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), _held_interrupt() as interrupted:
+            self.gan.train()
+            while self.step < self.steps and not self.stopping:
+                terms = self._play()
+                self.step += 1
+                self.stopping = self.step == self.steps or interrupted()
+                if self.stopping or self.at_log_point:
+                    self._log(terms)
+                    observer(self)
+
+    def _play(self) -> dict[str, Tensor]:
+        """One step: `n_critic` batches for D, then G, then the average. The terms are still on the
+        device."""
+        gan, terms = self.gan, {}
+        torch.manual_seed(mix(self.budget.seed, self.step, 1))
+        gan.set_progress(self.step / self.steps)
+        for k in range(gan.n_critic):
+            batch = self.data.batch(self.data.rows(self.step * gan.n_critic + k, self.budget))
+            terms |= self._minimise("d", gan.d_loss, batch, self.d_optimizer, gan.D, gan.G)
+            gan.after_d_step()
+        terms |= self._minimise("g", gan.g_loss, batch, self.g_optimizer, gan.G, gan.D)
+        self.scaler.update()
+        half_life = min(AVERAGE_SHARE * (self.images_seen + self.images_per_step), AVERAGE_MOST)
+        gan.update_average(0.5 ** (self.images_per_step / half_life))
+        return terms
+
+    def _minimise(self, who, loss, batch, optimizer, player, opponent) -> dict[str, Tensor]:
+        """One optimiser step of `player` while its opponent's weights are frozen."""
+        player.requires_grad_(True)
+        opponent.requires_grad_(False)
+        with torch.autocast(
+            self.device.type, self.precision, enabled=self.precision is not torch.float32
+        ):
+            terms = loss(batch)
+        optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(sum(terms.values())).backward()
+        self.scaler.step(optimizer)
+        return {f"{who}_{name}": value.detach() for name, value in terms.items()}
+
+    def _log(self, terms: dict[str, Tensor]) -> None:
+        values = torch.stack(
+            list(terms.values())
+        ).tolist()  # the one moment that waits for the device
+        row = {
+            "step": self.step,
+            "images": self.images_seen,
+            **dict(zip(terms, values, strict=True)),
+        }
+        for name, value in row.items():
+            if not isfinite(value):
+                raise TrainingError(
+                    f"the loss {name} is {value} at step {self.step}: the last checkpoint is good; "
+                    "lower the learning rate or train in float32."
+                )
+        if (
+            self.at_log_point
+        ):  # an interrupted training must leave the same history as an uninterrupted one
+            self.history.append(row)
+
+
+def _adam(
+    player: torch.nn.Module, learning_rate: float, betas: tuple[float, float]
+) -> torch.optim.Adam:
+    return torch.optim.Adam(player.parameters(), lr=learning_rate, betas=betas, fused=True)
+
+
+def precision(device: torch.device) -> torch.dtype:
+    """The fastest dtype this device multiplies in hardware: bfloat16, else float16 (old GPUs), else
+    float32 (CPU)."""
+    if device.type == "cuda":
+        return (
+            torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
+        )
+    flags = Path("/proc/cpuinfo")
+    known = flags.exists() and {"avx512_bf16", "amx_bf16"} & set(flags.read_text().split())
+    return torch.bfloat16 if known else torch.float32
+
+
+@contextmanager
+def _held_interrupt() -> Iterator[Callable[[], bool]]:
+    """Yields a function that tells whether Ctrl-C was pressed; raises the KeyboardInterrupt on the
+    way out."""
+    pressed = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield pressed.is_set
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    try:
+        yield pressed.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed.is_set():
+        raise KeyboardInterrupt

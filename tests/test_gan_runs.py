@@ -1,0 +1,159 @@
+"""A GAN's folder: what it holds, how it resumes after a kill, and what it refuses."""
+
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from nbhelpers import checkpoints, gan_runs, sampling, splits
+from nbhelpers.errors import CheckpointError, LeakageError, UsageError
+from nbhelpers.gan_runs import Job
+
+CPU = torch.device("cpu")
+SMALL = {"width": 4, "z_dim": 8}
+
+
+def job(images: int = 96, seed: int = 0, **changes) -> Job:
+    return Job("dcgan", images, 16, seed, settings=SMALL, **changes)
+
+
+def weights(folder):
+    return checkpoints.load(folder)["training"]["gan"]
+
+
+def same_weights(one, other) -> bool:
+    a, b = weights(one), weights(other)
+    return all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_the_folder_holds_what_the_design_says(prepared, tmp_path):
+    gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    names = {p.name for p in (tmp_path / "dcgan").iterdir()}
+    assert names == {
+        "checkpoint.pt",
+        "history.csv",
+        "card.json",
+        "samples",
+        "progress.gif",
+        "training_groups.txt",
+    }
+    shown, sheets = gan_runs.sample_sheets(tmp_path / "dcgan")
+    assert shown[0] == 0 and shown[-1] == 96
+    assert sheets[0].shape == (8 * 66 - 2, 8 * 66 - 2, 3)
+    history = pd.read_csv(tmp_path / "dcgan" / "history.csv")
+    assert history["images"].iloc[-1] == 96
+    card = gan_runs.read_card(tmp_path / "dcgan")
+    assert card["images_shown"] == 96 and card["fold"] == 0 and card["device"] == "cpu"
+
+
+def test_it_trains_on_the_folds_training_lesions_only(prepared, tmp_path):
+    gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    part = splits.parts(prepared.table, 0)
+    seen = sampling.training_groups(tmp_path / "dcgan")
+    assert seen == set(prepared.table["group_id"].iloc[part["train"]])
+    assert set(gan_runs.held_out_rows(tmp_path / "dcgan", prepared)) == set(part["test"])
+    with open(tmp_path / "dcgan" / sampling.GROUPS, "a") as file:
+        file.write("\n" + prepared.table["group_id"].iloc[part["test"][0]])
+    with pytest.raises(LeakageError, match="dcgan was trained on 1 lesions"):
+        gan_runs.held_out_rows(tmp_path / "dcgan", prepared)
+
+
+def test_a_finished_training_has_nothing_to_do(prepared, tmp_path, capsys):
+    gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    before = {p: p.read_bytes() for p in (tmp_path / "dcgan").rglob("*") if p.is_file()}
+    gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU, resume=True)
+    assert "nothing to do" in capsys.readouterr().out
+    assert {p: p.read_bytes() for p in (tmp_path / "dcgan").rglob("*") if p.is_file()} == before
+
+
+def test_a_folder_in_use_is_refused_without_resume(prepared, tmp_path):
+    gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    with pytest.raises(CheckpointError, match="pass --resume"):
+        gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    with pytest.raises(CheckpointError, match="seed was 0, is 1"):
+        gan_runs.train_run(job(seed=1), prepared, tmp_path / "dcgan", CPU, resume=True)
+
+
+def test_a_larger_budget_goes_on(prepared, tmp_path):
+    gan_runs.train_run(job(48), prepared, tmp_path / "grown", CPU)
+    gan_runs.train_run(job(96), prepared, tmp_path / "grown", CPU, resume=True)
+    gan_runs.train_run(job(96), prepared, tmp_path / "whole", CPU)
+    assert same_weights(tmp_path / "grown", tmp_path / "whole")
+
+
+def test_train_or_load_keeps_what_it_replaces(prepared, tmp_path, capsys):
+    gan_runs.train_or_load(job(), prepared, tmp_path / "dcgan", CPU)
+    first = weights(tmp_path / "dcgan")
+    gan_runs.train_or_load(job(seed=1), prepared, tmp_path / "dcgan", CPU)
+    assert "kept as dcgan.1" in capsys.readouterr().out
+    kept = weights(tmp_path / "dcgan.1")
+    assert all(torch.equal(first[k], kept[k]) for k in first)
+    assert gan_runs.read_card(tmp_path / "dcgan")["seed"] == 1
+    gan_runs.train_or_load(job(48, seed=1), prepared, tmp_path / "dcgan", CPU)
+    assert gan_runs.read_card(tmp_path / "dcgan")["images_shown"] == 48
+
+
+def test_one_class_starts_from_the_weights_of_all(prepared, tmp_path):
+    gan_runs.train_run(job(), prepared, tmp_path / "all", CPU)
+    gan = gan_runs.train_run(
+        job(16, class_name="mel"), prepared, tmp_path / "mel", CPU, start_from=tmp_path / "all"
+    )
+    rows = gan_runs.training_rows(tmp_path / "mel", prepared)
+    assert set(prepared.table["dx"].iloc[rows]) == {"mel"}
+    start = weights(tmp_path / "all")["G.first.weight"]
+    assert 0 < (gan.G.first.weight - start).abs().max() < 0.01  # one step away
+    assert gan_runs.read_card(tmp_path / "mel")["class"] == "mel"
+
+
+def test_an_unknown_class_or_gan_offers_the_nearest(prepared, tmp_path):
+    with pytest.raises(UsageError, match="did you mean 'mel'"):
+        gan_runs.train_run(job(class_name="mell"), prepared, tmp_path / "x", CPU)
+    with pytest.raises(UsageError, match="did you mean 'dcgan'"):
+        gan_runs.train_run(Job("dcgna", 96), prepared, tmp_path / "x", CPU)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_run_without_gans_says_what_to_run(tmp_path):
+    with pytest.raises(CheckpointError, match="run a GAN's notebook first"):
+        gan_runs.trained(tmp_path)
+
+
+TRAIN = """
+    import sys, torch
+    from pathlib import Path
+    from nbhelpers import gan_runs, prepare
+    torch.set_num_threads(1)
+    gan_runs.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    prepared = prepare.load_prepared(Path(sys.argv[1]))
+    job = gan_runs.Job("dcgan", 1600, 16, settings={"width": 4, "z_dim": 8})
+    gan_runs.train_run(job, prepared, Path(sys.argv[2]), torch.device("cpu"), resume=True)
+"""
+
+
+def train_in_a_process(prepared, folder) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(TRAIN), prepared.folder, folder])
+
+
+def test_killed_and_resumed_equals_never_killed(prepared, tmp_path):
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    process = train_in_a_process(prepared, killed)
+    deadline = time.monotonic() + 60
+    while not (killed / "checkpoint.previous.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 0 < checkpoints.load(killed)["training"]["step"] < 100
+    assert train_in_a_process(prepared, killed).wait() == 0
+    assert train_in_a_process(prepared, whole).wait() == 0
+    assert same_weights(killed, whole)
+    assert (killed / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+    for one, other in zip(
+        gan_runs.sample_sheets(killed)[1], gan_runs.sample_sheets(whole)[1], strict=True
+    ):
+        assert np.array_equal(one, other)

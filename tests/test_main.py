@@ -1,0 +1,142 @@
+"""The command line: answers at once, one line of error, and an exit status one can rely on."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from small_project import Project
+
+from nbhelpers import __main__ as command_line
+from nbhelpers import doctor
+from nbhelpers.graph import NODES
+
+HERE = Path(__file__).resolve().parents[1]
+
+
+def call(*arguments, cwd=HERE, **settings):
+    """The finished process `nbhelpers …`."""
+    environment = os.environ | {"PYTHONPATH": str(HERE)}
+    command = [sys.executable, "-m", "nbhelpers", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, **settings
+    )
+
+
+def test_help_is_instant_and_lists_every_command():
+    start = time.monotonic()
+    done = call("--help")
+    assert done.returncode == 0 and time.monotonic() - start < 2
+    assert all(name in done.stdout for name in command_line.COMMANDS)
+    heavy = "import sys, nbhelpers.__main__ as m; m.parser(); print('torch' in sys.modules)"
+    assert "False" in subprocess.check_output([sys.executable, "-c", heavy], cwd=HERE, text=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "did you mean 'run'"),
+        ([], "COMMAND"),
+        (["run", "--prest", "smoke"], "did you mean --preset"),
+        (["run", "--preset", "smok"], "did you mean 'smoke'"),
+        (["run", "--dataset", "phantm"], "did you mean 'phantom'"),
+        (["run", "--size", "65"], "65 is not one of 64, 128"),
+        (["run", "--size", "big"], "'big' is not a whole number"),
+        (["run", "--seed", "-1"], "seed"),
+        (["run", "--set", "rate"], "'rate' is not NAME=VALUE"),
+        (["run", "--only", "10", "--from", "10"], "--only and --from"),
+        (["run", "--only", "dcgna"], "notebook 'dcgna' is unknown"),
+        (["prepare", "ham1000", "--size", "64"], "did you mean 'ham10000'"),
+        (["prepare", "phantom"], "--size"),
+        (["download", "phantom"], "downloadable dataset 'phantom'"),
+        (["train", "dcgn", "--data", "a", "--run", "b"], "did you mean 'dcgan'"),
+        (["train", "dcgan", "--data", "a", "--run", "b", "--images", "0"], "whole number, 1"),
+        (["sample", "a", "--count", "1.5", "--to", "b"], "'1.5' is not a whole number"),
+    ],
+)
+def test_wrong_usage_is_two_and_names_it(arguments, message, capsys):
+    assert _status(arguments) == 2
+    out, errors = capsys.readouterr()
+    assert message in errors and len(errors.strip().splitlines()) <= 2 and out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "ham10000", "--source", "nowhere", "--size", "64"], "nowhere"),
+        (["train", "dcgan", "--data", "nowhere", "--run", "b"], "nowhere is missing"),
+        (["sample", "nowhere", "--count", "1", "--to", "b"], "nowhere"),
+        (["measure", "nowhere"], "nowhere is no run folder"),
+    ],
+)
+def test_what_fails_is_one_and_says_why(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert _status(arguments) == 1
+    errors = capsys.readouterr().err
+    assert message in errors and "Traceback" not in errors and len(errors.splitlines()) <= 2
+
+
+def _status(arguments):
+    try:
+        return command_line.main(arguments)
+    except SystemExit as ending:
+        return ending.code
+
+
+@pytest.mark.parametrize(("error", "status"), [(KeyboardInterrupt, 130), (RuntimeError, None)])
+def test_ctrl_c_is_clean_and_a_bug_keeps_its_traceback(monkeypatch, capsys, error, status):
+    def fails():
+        raise error
+
+    monkeypatch.setattr(doctor, "examine", fails)
+    if status is None:
+        with pytest.raises(error):
+            command_line.main(["doctor"])
+    else:
+        assert command_line.main(["doctor"]) == status
+        assert "goes on where it stopped" in capsys.readouterr().err
+
+
+def test_a_closed_pipe_ends_without_a_traceback():
+    code = "from nbhelpers import __main__ as m, doctor; import sys;"
+    code += "doctor.examine = lambda: ['x' * 1000] * 1000; sys.exit(m.main(['doctor']))"
+    command = f"{sys.executable} -c {code!r} | head -c 10"
+    done = subprocess.run(command, shell=True, cwd=HERE, capture_output=True, text=True)
+    assert done.stdout == "x" * 10 and done.stderr == ""
+
+
+def test_a_run_from_another_folder(tmp_path, monkeypatch, capsys):
+    project = Project(tmp_path)
+    for node in NODES:
+        project.notebook(node.name, "print(seed, runs)")
+    monkeypatch.chdir(project.root / "notebooks")
+    monkeypatch.setenv("NBHELPERS_DATA", "../elsewhere")
+    arguments = ["run", "--preset", "smoke", "--seed", "3", "--only"]
+    assert command_line.main([*arguments, "00,20"]) == 1
+    assert "run 02 first" in capsys.readouterr().err and not project.run_folder.exists()
+    assert command_line.main([*arguments, "00"]) == 0
+    printed = capsys.readouterr().out
+    assert "00_start_here" in printed and "report.html" in printed
+    assert "3 runs" in project.text("00_start_here")
+    assert (project.run_folder / "report.html").exists()
+    project.notebook("00_start_here", "raise ValueError('no')")
+    assert command_line.main([*arguments, "00"]) == 1
+    assert "ValueError: no" in capsys.readouterr().out
+
+
+def test_doctor_reports_what_it_tried_and_fails_for_what_is_required(monkeypatch, capsys):
+    assert command_line.main(["doctor"]) == 0
+    text = capsys.readouterr().out
+    for what in ("python", "torch + torchvision", "device", "kernel", "disk free", "Inception"):
+        assert what in text
+    monkeypatch.setattr(doctor, "_operators", _does_not_match)
+    assert command_line.main(["doctor"]) == 1
+    assert "FAILED  torchvision" in capsys.readouterr().out
+    assert doctor.Finding("a", "b", "c", required=False).ok and not doctor.Finding("a", "b", "c").ok
+
+
+def _does_not_match():
+    raise RuntimeError("operator torchvision::nms does not exist")
+    yield

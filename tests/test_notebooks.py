@@ -1,0 +1,160 @@
+"""The committed notebooks: their form, and that they run at preset smoke from first to last."""
+
+import ast
+import hashlib
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+COMMON = ["preset", "dataset", "source", "image_size", "seed", "runs"]
+GANS = [path for path in NOTEBOOKS if path.stem[0] == "1"]
+
+
+def cells(path: Path, kind: str) -> list[str]:
+    return [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == kind]
+
+
+def tagged(path: Path) -> list[str]:
+    book = nbformat.read(path, 4)
+    return [c.source for c in book.cells if "parameters" in c.metadata.get("tags", [])]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request) -> Path:
+    return request.param
+
+
+def test_they_are_valid_and_committed_without_outputs(path):
+    book = nbformat.read(path, 4)
+    nbformat.validate(book)
+    assert book.metadata.kernelspec.name == "python3"
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            assert not cell.outputs and cell.execution_count is None
+
+
+def test_no_path_of_a_machine_stands_in_them(path):
+    text = path.read_text(encoding="utf-8")
+    for trace in ("/home/", "/root/", "/Users/", "/tmp/", "C:\\\\"):
+        assert trace not in text
+
+
+def test_parameters_are_plain_commented_literals(path):
+    (cell,) = tagged(path)
+    lines = cell.splitlines()
+    assert [line.split(" = ")[0] for line in lines][:6] == COMMON
+    assert len(lines) <= 8
+    for line in lines:
+        assert "#" in line, f"{line} has no comment"
+        (statement,) = ast.parse(line).body
+        assert isinstance(statement.value, ast.Constant)
+    assert lines[:6] == tagged(NOTEBOOKS[0])[0].splitlines()[:6]
+
+
+def test_the_bootstrap_is_the_same_everywhere(path):
+    def bootstrap(of: Path) -> str:
+        (cell,) = [c for c in cells(of, "code") if "notebook.start(" in c]
+        assert f'notebook.start("{of.stem}"' in cell
+        return cell.replace(of.stem, "")
+
+    assert bootstrap(path) == bootstrap(NOTEBOOKS[0])
+    assert len([line for line in bootstrap(path).splitlines() if line.strip()]) <= 12
+
+
+def test_they_stay_short(path):
+    lengths = [
+        sum(bool(line.strip()) for line in cell.splitlines()) for cell in cells(path, "code")
+    ]
+    assert sum(lengths) <= 125
+    assert statistics.median(lengths) <= 8
+    assert max(lengths) <= 30
+    assert len(nbformat.read(path, 4).cells) <= 36
+
+
+@pytest.mark.parametrize("path", GANS, ids=lambda path: path.stem)
+def test_a_gan_notebook_keeps_the_order(path):
+    text = "\n".join(cells(path, "markdown"))
+    order = ["The question", "## The idea", "## The players", "## The game", "## Predict",
+             "## Train or load", "## What to look for", "## One experiment", "## Compare",
+             "## Questions", "## Exercises", "## Summary"]  # fmt: skip
+    places = [text.index(heading) for heading in order]
+    assert places == sorted(places)
+    assert text.count("<details>") == text.count("</details>") >= 2
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    """The whole course at preset smoke, once, started from a folder with spaces and accents."""
+    folder = tmp_path_factory.mktemp("déjà vu")
+    command = [sys.executable, "-m", "nbhelpers", "run", "--preset", "smoke", "--runs", folder]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "smoke-phantom-64"
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return os.environ | {"PYTHONPATH": str(ROOT)}
+
+
+def test_the_course_runs_and_leaves_what_the_design_says(smoke):
+    assert {p.stem for p in (smoke / "notebooks").glob("*.ipynb")} == {p.stem for p in NOTEBOOKS}
+    for name in ("metrics.csv", "classifier.csv", "predictions.npz", "report.html", "gans.csv"):
+        assert (smoke / name).stat().st_size > 100
+    assert {p.name for p in (smoke / "gans" / "dcgan").iterdir()} >= {
+        "checkpoint.pt", "history.csv", "card.json", "samples", "progress.gif", "synthetic.npz",
+        "samples.npz"}  # fmt: skip
+    metrics = pd.read_csv(smoke / "metrics.csv")
+    wanted = ["gan", "class", "metric", "value", "low", "high", "n", "floor", "better"]
+    assert list(metrics.columns)[:9] == wanted
+    columns = {name.split()[1] for name in metrics["metric"] if name.startswith("psnr ")}
+    assert columns == {"real-real", "real-generated", "generated-generated"}
+
+
+def test_every_executed_cell_was_executed(smoke):
+    for path in (smoke / "notebooks").glob("*.ipynb"):
+        for cell in nbformat.read(path, 4).cells:
+            if cell.cell_type == "code" and cell.source.strip():
+                assert cell.execution_count is not None
+                assert not [o for o in cell.outputs if o.output_type == "error"]
+        assert str(ROOT) not in path.read_text(encoding="utf-8")
+
+
+def test_smoke_and_phantom_are_labelled_in_the_report(smoke):
+    text = (smoke / "report.html").read_text(encoding="utf-8")
+    assert "procedural images, not patients" in text
+    assert "smoke" in text
+    assert 'src="http' not in text and "<script" not in text
+    assert text.count("data:image/png;base64") >= 15
+
+
+def test_a_second_run_does_nothing(smoke):
+    before = {
+        p: hashlib.sha256(p.read_bytes()).hexdigest() for p in (smoke / "notebooks").iterdir()
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "nbhelpers",
+        "run",
+        "--preset",
+        "smoke",
+        "--runs",
+        smoke.parent,
+    ]
+    done = subprocess.run(command, cwd=smoke, capture_output=True, text=True, env=environment())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("up to date") >= len(NOTEBOOKS)
+    after = {p: hashlib.sha256(p.read_bytes()).hexdigest() for p in (smoke / "notebooks").iterdir()}
+    assert before == after
+    states = [json.loads(p.read_text()) for p in (smoke / "state").glob("[0-9]*.json")]
+    assert {state["status"] for state in states} == {"done"}

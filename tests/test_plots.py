@@ -1,0 +1,87 @@
+"""Figures: what they are given is in them."""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from nbhelpers import plots
+
+IMAGES = np.arange(5, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 3), np.uint8) * 40
+TABLE = pd.DataFrame(
+    {
+        "dx": ["nv"] * 6 + ["mel"] * 3,
+        "group_id": list("aabcde") + list("xyz"),
+        "age": [30.0, 31, 40, 50, 60, np.nan, 70, 75, 80],
+        "sex": ["male", "female"] * 4 + ["male"],
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def close():
+    yield
+    plt.close("all")
+
+
+def test_tiles_stand_row_by_row_on_white():
+    sheet = plots.tile(IMAGES, columns=3)
+    assert sheet.shape == (18, 28, 3)
+    assert sheet[0, 10, 0] == 40 and sheet[10, 0, 0] == 120  # the second and the fourth
+    assert sheet[8:10].min() == 255 and sheet[10:, 20:].min() == 255
+
+
+def test_a_grid_has_a_labelled_row_for_each_entry():
+    figure = plots.image_grid({"one": IMAGES, "two": IMAGES[:2]}, "title")
+    assert [axis.get_ylabel() for axis in figure.axes] == ["one", "two"]
+
+
+def test_a_strip_shows_the_first_and_the_last_moment():
+    sheets = [np.full((4, 4, 3), v, np.uint8) for v in range(20)]
+    figure = plots.progress_strip(list(range(0, 2000, 100)), sheets, "t", most=4)
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles[0] == "0 images" and titles[-1] == "1,900 images" and len(titles) == 4
+
+
+def test_bars_count_images_and_lesions():
+    axis = plots.class_bars(TABLE, "classes")
+    heights = [[bar.get_height() for bar in bars] for bars in axis.containers]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["nv", "mel"]
+    assert heights == [[6, 3], [5, 3]]
+
+
+def test_repeats_count_lesions_by_their_photographs():
+    axis = plots.repeats_bars(TABLE, "repeats")
+    assert [bar.get_height() for bar in axis.containers[0]] == [7, 1]
+
+
+def test_shares_add_up_to_100_in_each_class():
+    axis = plots.category_shares(TABLE, "sex", "sex")
+    values = axis.collections[0].get_array().reshape(2, 2)
+    np.testing.assert_allclose(np.asarray(values).sum(axis=1), 100)
+
+
+def test_ages_are_ordered_by_median():
+    axis = plots.age_by_class(TABLE, "age")
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["nv", "mel"]
+
+
+def test_curves_have_a_line_for_every_term_of_every_player():
+    terms = {"d_real": [1.0, 2], "d_fake": [1.0, 1], "g_fool": [3.0, 4]}
+    history = pd.DataFrame({"step": [1, 2], "images": [8, 16], **terms})
+    axis = plots.training_curves(history, "t", reference={"zero": 0.0})
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+        "D: real", "D: fake", "G: fool"]  # fmt: skip
+    assert axis.get_xlabel() == "images shown to D"
+
+
+def test_a_row_has_its_labels_and_a_walk_its_ends():
+    figure = plots.labelled_row(IMAGES, list("abcde"), "row")
+    assert [axis.get_title() for axis in figure.axes] == list("abcde")
+    walks = np.stack([IMAGES, IMAGES])
+    picture = plots.interpolation_strip(walks, "walk").axes[0].images[0].get_array()
+    assert picture.shape == (18, 48, 3)

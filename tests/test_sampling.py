@@ -1,0 +1,108 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nbhelpers import checkpoints, datasets, gan_runs, sampling
+from nbhelpers.errors import CheckpointError, UsageError
+from nbhelpers.gans import DCGAN
+
+
+@pytest.fixture(scope="module")
+def gan():
+    torch.manual_seed(0)
+    return DCGAN(64, z_dim=8, width=4).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("gans") / "dcgan"
+    job = gan_runs.Job("dcgan", 64, 16, settings={"width": 4, "z_dim": 8})
+    gan_runs.train_run(job, prepared, folder, torch.device("cpu"))
+    small = gan_runs.Job("dcgan", 32, 8, class_name="mel", settings={"width": 4, "z_dim": 8})
+    gan_runs.train_run(
+        small, prepared, folder / "by_class" / "mel", torch.device("cpu"), start_from=folder
+    )
+    return folder
+
+
+def test_fixed_noise_is_a_function_of_the_seed_and_a_prefix_of_more():
+    assert torch.equal(sampling.fixed_noise(8, 3, 5), sampling.fixed_noise(8, 200, 5)[:3])
+    assert not torch.equal(sampling.fixed_noise(8, 3, 5), sampling.fixed_noise(8, 3, 6))
+    assert sampling.fixed_noise(8, 20_000, 0).std().item() == pytest.approx(1, abs=0.01)
+
+
+def test_samples_are_stored_images_and_repeat(gan):
+    one, other = sampling.generate(gan, 70, 1), sampling.generate(gan, 70, 2)
+    assert one.shape == (70, 64, 64, 3) and one.dtype == np.uint8
+    assert np.array_equal(one[:5], sampling.generate(gan, 5, 1))
+    assert not np.array_equal(one, other)
+
+
+def test_a_walk_starts_and_ends_at_its_noises(gan):
+    ends = sampling.decode(gan, sampling.fixed_noise(8, 2, 3))
+    steps = sampling.walk(gan, 9, 3)
+    assert steps.shape == (9, 64, 64, 3)
+    assert np.abs(steps[[0, -1]].astype(int) - ends).max() <= 1
+
+
+def test_no_images_is_refused(gan):
+    with pytest.raises(UsageError, match="count is 0"):
+        sampling.generate(gan, 0, 1)
+
+
+def test_a_loaded_gan_gives_the_same_samples(folder):
+    assert np.array_equal(
+        sampling.generate(sampling.load(folder), 4, 0),
+        sampling.generate(sampling.load(folder), 4, 0),
+    )
+
+
+def test_weights_that_do_not_fit_are_refused(folder, tmp_path):
+    state = checkpoints.load(folder)
+    state["config"]["settings"]["width"] = 8
+    checkpoints.save(tmp_path, state)
+    with pytest.raises(CheckpointError, match="weights do not fit dcgan"):
+        sampling.load(tmp_path)
+
+
+def test_the_synthetic_set_holds_no_objects(tmp_path, gan):
+    images = sampling.generate(gan, 4, 0)
+    path = sampling.write_synthetic(
+        tmp_path / "s.npz", images, np.array([0, 0, 1, 1]), ("mel", "nv"), {"L2", "L1"}
+    )
+    stored = np.load(path, allow_pickle=False)
+    assert np.array_equal(stored["images"], images)
+    assert stored["training_groups"].tolist() == ["L1", "L2"]
+    assert stored["classes"].tolist() == ["mel", "nv"]
+
+
+def test_export_is_what_the_folder_reader_reads(folder, tmp_path):
+    to = sampling.export(folder, 12, tmp_path / "out", "mel", seed=4)
+    assert len(list((to / "mel").glob("*.png"))) == 12
+    assert (to / "images.csv").read_text().splitlines()[1] == "mel/mel_4_00000.png,mel"
+    card = json.loads((to / "card.json").read_text())
+    assert card["synthetic"] is True and card["class"] == "mel"
+    sampling.export(folder, 3, tmp_path / "out2", "mel", seed=4)
+    same = [
+        np.asarray(Image.open(tmp_path / o / "mel" / "mel_4_00001.png")) for o in ("out", "out2")
+    ]
+    assert np.array_equal(*same)
+    with pytest.raises(
+        Exception, match="one class"
+    ):  # the reader's own rule: one class is nothing to tell apart
+        datasets.read("folder", to)
+
+
+def test_an_untrained_class_is_refused_by_name(folder, tmp_path):
+    with pytest.raises(CheckpointError, match="nv holds no checkpoint"):
+        sampling.export(folder, 3, tmp_path / "out", "nv")
+
+
+def test_the_gif_has_every_frame(tmp_path):
+    frames = [np.full((8, 8, 3), v, np.uint8) for v in (0, 120, 255)]
+    with Image.open(sampling.progress_gif(frames, tmp_path / "p.gif")) as gif:
+        assert gif.n_frames == 3
+        assert gif.info["loop"] == 0
