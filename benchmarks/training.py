@@ -89,14 +89,12 @@ def main() -> None:
     )
     for name, times in taken.items():
         speed = STEPS * BATCH / np.array(times)
-        print(
-            f"{name:11s} {np.median(speed):6.1f} images/s (from {speed.min():.1f} to {speed.max():.1f})"
-        )
+        spread = f"(from {speed.min():.1f} to {speed.max():.1f})"
+        print(f"{name:11s} {np.median(speed):6.1f} images/s {spread}")
     middle = {name: np.median(times) for name, times in taken.items()}
     print(f"whole loop over usual way: {middle['usual way'] / middle['whole loop']:.2f}x")
-    print(
-        f"overhead of the loop over the bare step: {100 * (middle['whole loop'] / middle['bare step'] - 1):.1f} %"
-    )
+    overhead = 100 * (middle["whole loop"] / middle["bare step"] - 1)
+    print(f"overhead of the loop over the bare step: {overhead:.1f} %")
 
 
 if __name__ == "__main__":

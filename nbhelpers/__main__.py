@@ -111,7 +111,8 @@ def train(args: argparse.Namespace) -> int:
     one_of("GAN", args.gan, GANS)
     chosen, device = config.preset(args.preset), config.pick_device(args.device)
     images = args.images or (chosen.tail_images if args.class_name else chosen.gan_images)
-    job = Job(args.gan, images, chosen.gan_batch, args.seed, args.fold, args.class_name)
+    settings = {"width": chosen.gan_width}
+    job = Job(args.gan, images, chosen.gan_batch, args.seed, args.fold, args.class_name, settings)
     train_run(job, load_prepared(args.data), args.run, device, resume=args.resume)
     print(f"{args.gan} is in {args.run}")
     return 0

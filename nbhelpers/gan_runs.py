@@ -23,6 +23,7 @@ from .training import Budget, Training, TrainingImages
 
 SAMPLES_SEED = 1  # the fixed noise of every picture taken during training
 SAMPLES = 64
+IMAGES_LEFT = 500  # written when a training is finished
 MOMENTS = 12  # pictures taken on the way, evenly in images shown
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -88,6 +89,7 @@ def train_run(
         sheet[: len(sheet) // 2 - 1] for sheet in sample_sheets(folder)[1]
     ]  # a whole GIF is large
     sampling.progress_gif(upper_halves, folder / "progress.gif")
+    _write_images(training.gan, job, prepared, folder, groups)
     write_json(folder / sampling.CARD, _card(training, job, prepared, observer.seconds, groups))
     checkpoints.drop_previous(folder)
     return training.gan.eval()
@@ -155,6 +157,16 @@ def _refuse_another(state: dict, config: dict, folder: Path, resume: bool) -> No
         raise CheckpointError(
             f"{folder} holds another training: {'; '.join(differences)}. Choose another folder."
         )
+
+
+def _write_images(gan: GAN, job: Job, prepared: Prepared, folder: Path, groups: set[str]) -> None:
+    """Leaves `synthetic.npz` where the class of the images is known, else `samples.npz`."""
+    images = sampling.generate(gan, IMAGES_LEFT, seed=job.seed + 2)
+    if not job.class_name:
+        sampling.write_samples(folder / "samples.npz", images)
+        return
+    labels = np.full(len(images), prepared.classes.index(job.class_name))
+    sampling.write_synthetic(folder / "synthetic.npz", images, labels, prepared.classes, groups)
 
 
 class _Observer:

@@ -13,8 +13,9 @@ import torchvision
 from matplotlib.figure import Figure
 
 from . import __version__, config, datasets, prepare
-from .errors import DataError, UsageError, one_of
+from .errors import DataError, UsageError
 from .files import write_atomic
+from .run_places import places
 
 
 @dataclass(frozen=True)
@@ -66,15 +67,14 @@ class Run:
     def save_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Writes `figures/NN_name.png` for the report, caption and stamp inside the file, and shows
         the figure."""
-        if self.preset.name == "smoke":
-            figure.text(
-                0.5,
-                1.0,
-                "smoke preset: too short to mean anything",
-                ha="center",
-                va="bottom",
-                color="firebrick",
-            )
+        smoke = "smoke preset, too short to mean anything · " if self.preset.name == "smoke" else ""
+        told = {
+            "ha": "right",
+            "va": "top",
+            "fontsize": 7,
+            "color": "firebrick" if smoke else "grey",
+        }
+        figure.text(1.0, -0.01, smoke + self.stamp, **told)
         buffer = io.BytesIO()
         text = {"Title": self._numbered(name), "Description": f"{caption} ({self.stamp})"}
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=text)
@@ -116,18 +116,15 @@ def start(
 ) -> Run:
     """The run these parameters describe. Prints versions and device; UsageError names a parameter
     that cannot be meant."""
-    chosen = config.preset(preset)
-    one_of("dataset", dataset, datasets.READERS)
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UsageError(f"seed is {seed!r}: expected a whole number, 0 or more.")
-    for name, value in {"source": source, "runs": runs}.items():
-        if not isinstance(value, str):
-            raise UsageError(f"{name} is {value!r}: expected text, the path of a folder.")
-    where = config.paths(chosen, dataset, config.check_size(image_size), source, runs)
-    run = Run(notebook, chosen, dataset, image_size, seed, config.pick_device(device), where)
+    root = config.project_root()
+    where = places(root, preset, dataset, source, image_size, seed, runs)
+    known = config.preset(preset), dataset, image_size, seed, config.pick_device(device)
+    run = Run(notebook, *known, where)
     run.folder.mkdir(parents=True, exist_ok=True)
     versions = {"nbhelpers": __version__, "torch": torch.__version__}
     versions["torchvision"] = torchvision.__version__
     print(" · ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"{notebook} · {run.stamp} · {run.folder.name}")
+    if preset == "full" and run.device.type == "cpu":
+        print("preset full is made for a GPU: on this CPU expect days; laptop takes minutes")
     return run

@@ -168,7 +168,10 @@ def _build(raw: RawDataset, folder: Path, wanted: dict, strict: bool) -> None:
     table["group_id"], merged = merge_groups(images, table)
     table["label"] = table["dx"].map({dx: i for i, dx in enumerate(raw.classes)}).astype(int)
     table["fold"] = assign_folds(table, wanted["folds"])
-    if (table["mask_path"] != "").all():
+    without_mask = table["image_id"][table["mask_path"] == ""]
+    if 0 < len(without_mask) < len(table):
+        merged["no masks.npy, as some images have no mask"] = list(without_mask)
+    if without_mask.empty:
         masks = _in_parallel(lambda path: read_mask(path, size, frame), table["mask_path"], "masks")
         np.save(folder / "masks.npy", np.stack(list(masks)))
     write_atomic(folder / "table.csv", table[list(KEPT)].to_csv(index=False).encode())

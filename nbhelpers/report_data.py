@@ -82,7 +82,8 @@ def _fill(folder: Path, found: dict[str, Section]) -> None:
                 return found[name]
         return found.setdefault(number, Section(number, "Other results", {"status": DONE}))
 
-    for path in sorted((folder / "figures").glob("*.png")):
+    figures = (folder / "figures").glob("*.png")
+    for path in sorted(figures, key=lambda path: path.stat().st_mtime_ns):  # as they were drawn
         owner(path).figures.append(path)
     for path in sorted((folder / "tables").glob("*.csv")):
         if path.stem != VERDICTS:
@@ -133,7 +134,8 @@ def _title(folder: Path, name: str) -> str:
         cells = nbformat.read(folder / "notebooks" / f"{name}.ipynb", as_version=4).cells
     except (OSError, ValueError, nbformat.reader.NotJSONError):
         return words(name)
-    found = (re.search(r"^#\s+(.+)$", c.source, re.M) for c in cells if c.cell_type == "markdown")
+    heading = re.compile(r"^#\s+(?:\d\d · )?(.+)$", re.M)  # the number stands before it already
+    found = (heading.search(c.source) for c in cells if c.cell_type == "markdown")
     return next((match[1].strip() for match in found if match), words(name))
 
 

@@ -63,6 +63,7 @@ th { text-align: left; font-weight: 600; padding: 7px 14px 7px 8px;
   vertical-align: bottom; white-space: nowrap; }
 td { padding: 5px 14px 5px 8px; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; } tbody tr:hover { background: var(--wash); }
+.long { min-width: 22em; }
 .n { text-align: right; white-space: nowrap; }
 #notebooks table { width: 100%; }
 #notebooks td:first-child { color: var(--quiet); width: 2em; }

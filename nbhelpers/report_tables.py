@@ -5,6 +5,7 @@ import re
 from html import escape
 
 MOST_ROWS = 60
+SENTENCE = 40  # characters above which a cell is read as one
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.I)
 NOTHING = ("", "nan", "NaN", "None")
 
@@ -20,7 +21,7 @@ def table_html(rows: list[list[str]], caption: str) -> str:
     head, body = rows[0], [(row + [""] * len(rows[0]))[: len(rows[0])] for row in rows[1:]]
     shown = body[:MOST_ROWS]
     columns = [_column([row[i] for row in shown]) for i in range(len(head))]
-    marks = [" class=n" if numeric else "" for numeric, _ in columns]
+    marks = [_mark(numeric, texts) for numeric, texts in columns]
     cells = "".join(
         f"<th{mark}>{escape(name)}</th>" for name, mark in zip(head, marks, strict=True)
     )
@@ -36,6 +37,13 @@ def table_html(rows: list[list[str]], caption: str) -> str:
     table = f"<table><thead><tr>{cells}</tr></thead><tbody>{lines}</tbody></table>"
     heading = f"<figcaption>{caption}{cut}</figcaption>"
     return f'<figure class="table">{heading}<div class="scroll">{table}</div></figure>'
+
+
+def _mark(numeric: bool, texts: list[str]) -> str:
+    """The class of a column: numbers go right, sentences get room."""
+    if numeric:
+        return " class=n"
+    return " class=long" if any(len(text) > SENTENCE for text in texts) else ""
 
 
 def _column(values: list[str]) -> tuple[bool, list[str]]:

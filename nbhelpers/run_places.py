@@ -59,6 +59,9 @@ def places(root: Path, preset, dataset, source, image_size, seed, runs) -> confi
     one_of("dataset", dataset, datasets.READERS)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UsageError(f"seed is {seed!r}: expected a whole number, 0 or more.")
+    for name, value in {"source": source, "runs": runs}.items():
+        if not isinstance(value, str):
+            raise UsageError(f"{name} is {value!r}: expected text, the path of a folder.")
     with contextlib.chdir(root):  # the notebooks look for the project from inside it
         return config.paths(chosen, dataset, config.check_size(image_size), source, runs)
 

@@ -134,13 +134,13 @@ def export(folder: Path, count: int, to: Path, class_name: str = "", seed: int =
     """
     source = Path(folder) / "by_class" / class_name if class_name else Path(folder)
     images = generate(load(source), count, seed)
-    label = class_name or "unlabelled"
+    card = read_json(source / CARD)
+    label = "unlabelled" if card["class"] == "all" else card["class"]
     names = [f"{label}_{seed}_{i:05d}.png" for i in range(count)]
     for name, image in zip(names, images, strict=True):
         write_picture(Path(to) / label / name, Image.fromarray(image))
     rows = [f"{label}/{name},{label}" for name in names]
     write_atomic(Path(to) / "images.csv", "\n".join(["image,label", *rows, ""]).encode())
-    card = read_json(source / CARD)
     write_json(Path(to) / CARD, card | {"synthetic": True, "sampled": count, "sampling_seed": seed})
     return Path(to)
 

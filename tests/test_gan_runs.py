@@ -42,6 +42,7 @@ def test_the_folder_holds_what_the_design_says(prepared, tmp_path):
         "samples",
         "progress.gif",
         "training_groups.txt",
+        "samples.npz",
     }
     shown, sheets = gan_runs.sample_sheets(tmp_path / "dcgan")
     assert shown[0] == 0 and shown[-1] == 96

@@ -39,15 +39,9 @@ def training_curves(
         )
     for name, value in (reference or {}).items():
         axis.axhline(value, color="grey", linewidth=1, linestyle=":")
-        axis.annotate(
-            name,
-            (1.0, value),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            fontsize=8,
-            color="grey",
-        )
+        place = {"xy": (1.0, value), "xycoords": ("axes fraction", "data")}
+        offset = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
+        axis.annotate(name, **place, **offset, fontsize=8, color="grey")
     axis.set(xlabel="images shown to D", ylabel="loss", title=title)
     axis.xaxis.set_major_formatter(lambda x, _: f"{x:,.0f}")
     axis.legend(frameon=False)
