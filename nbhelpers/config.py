@@ -78,9 +78,14 @@ def project_root(start: Path | None = None) -> Path:
     itself."""
     start = Path(start or Path.cwd()).resolve()
     for folder in (start, *start.parents):
-        if (folder / "notebooks").is_dir() and (folder / "nbhelpers").is_dir():
+        if is_project(folder):
             return folder
     return start
+
+
+def is_project(folder: Path) -> bool:
+    """True for a checkout of this course, or of a fork."""
+    return (folder / "notebooks").is_dir() and (folder / "nbhelpers").is_dir()
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,4 @@
-"""One GAN, one folder: train, resume, sample on fixed noise on the way, and leave a card that says
-what it is."""
+"""One GAN, one folder: train, resume, take pictures on the way, leave a card that says what it is."""
 
 import datetime
 import time
@@ -30,8 +29,7 @@ SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
 @dataclass(frozen=True)
 class Job:
-    """What is trained on what. `settings` are the GAN's constructor arguments where they differ
-    from its defaults."""
+    """What is trained on what. `settings` are constructor arguments other than the defaults."""
 
     gan: str
     images: int  # budget, images shown to D
@@ -98,8 +96,7 @@ def train_run(
 def train_or_load(
     job: Job, prepared: Prepared, folder: Path, device: torch.device, start_from: Path | None = None
 ) -> GAN:
-    """Like `train_run` with `resume`, but a training of other settings in `folder` is moved aside
-    to make room."""
+    """Like `train_run` with `resume`; a training of other settings in `folder` is moved aside."""
     if checkpoints.exists(folder):
         state = checkpoints.load(folder)
         differences = _differences(state, _config(job, _build(job, prepared), prepared, start_from))
@@ -108,15 +105,18 @@ def train_or_load(
                 f"it has a budget of {state['images']} images, {job.images} are asked for"
             )
         if differences:
-            aside = next(
-                p
-                for n in range(1, 1000)
-                if not (p := folder.with_name(f"{folder.name}.{n}")).exists()
-            )
-            folder.rename(aside)
-            print(f"{folder.name} was trained differently: kept as {aside.name}")
-            print(f"({'; '.join(differences)})")
+            _set_aside(folder, differences)
     return train_run(job, prepared, folder, device, resume=True, start_from=start_from)
+
+
+def _set_aside(folder: Path, differences: list[str]) -> None:
+    """Moves a GAN's folder to `replaced/` beside it, under a number that is free."""
+    names = (folder.parent / "replaced" / f"{folder.name}.{n}" for n in range(1, 1000))
+    aside = next(path for path in names if not path.exists())
+    aside.parent.mkdir(exist_ok=True)
+    folder.rename(aside)
+    print(f"{folder.name} was trained differently ({'; '.join(differences)}):")
+    print(f"kept as {aside.parent.name}/{aside.name}")
 
 
 def _build(job: Job, prepared: Prepared) -> GAN:

@@ -13,8 +13,8 @@ COLOURS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
 
 
 def coloured(labels: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Noise of 16 px whose mean colour tells its class: uint8 (N, 16, 16, 3)."""
-    noise = np.random.default_rng(seed).normal(0, 20, (len(labels), 16, 16, 3))
+    """Noise of 32 px whose mean colour tells its class: uint8 (N, 32, 32, 3)."""
+    noise = np.random.default_rng(seed).normal(0, 20, (len(labels), 32, 32, 3))
     return (COLOURS[labels][:, None, None] + noise).clip(0, 255).astype(np.uint8)
 
 

@@ -127,7 +127,7 @@ def test_encoder_knows_its_lesions_and_is_not_trained_twice(tmp_path, monkeypatc
     groups = prepared.table["group_id"].to_numpy()
     assert set(body["training_groups"]) == set(groups[rows["train"]])
     assert not set(body["training_groups"]) & set(groups[np.r_[rows["validation"], rows["test"]]])
-    assert body["classes"] == ["nv", "mel", "df"] and body["image_size"] == 16
+    assert body["classes"] == ["nv", "mel", "df"] and body["image_size"] == 32
     assert features.lesion_encoder(path)(prepared.images[:4]).shape == (4, 512)
 
     before = path.read_bytes()

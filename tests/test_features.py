@@ -25,16 +25,23 @@ def write_encoder(folder, size: int = 64, classes=("bcc", "nv"), groups=("L1", "
     return folder / "encoder.pt"
 
 
-@pytest.mark.parametrize("size", [64, 128])
-@pytest.mark.parametrize(("name", "dimension"), [("resnet18", 512), ("efficientnet_b0", 1280)])
-def test_backbones_keep_a_map_of_four_by_four(name, dimension, size):
+@pytest.mark.parametrize(
+    ("name", "dimension", "size", "side"),
+    [
+        ("resnet18", 512, 64, 2),
+        ("resnet18", 512, 128, 4),
+        ("efficientnet_b0", 1280, 64, 4),
+        ("efficientnet_b0", 1280, 128, 4),
+    ],
+)
+def test_backbones_keep_a_map_to_look_at(name, dimension, size, side):
     network = features.backbone(name, 7, size).eval()
     maps = []
     last = network.body.layer4 if name == "resnet18" else network.body.features
     last.register_forward_hook(lambda *given: maps.append(given[2].shape[-1]))
     with torch.no_grad():
         logit = network(torch.zeros(2, 3, size, size))
-    assert logit.shape == (2, 7) and maps == [4]
+    assert logit.shape == (2, 7) and maps == [side]
     assert network.dimension == dimension == network.head.in_features
     assert network.origin == "from scratch"
 

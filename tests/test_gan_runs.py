@@ -92,8 +92,8 @@ def test_train_or_load_keeps_what_it_replaces(prepared, tmp_path, capsys):
     gan_runs.train_or_load(job(), prepared, tmp_path / "dcgan", CPU)
     first = weights(tmp_path / "dcgan")
     gan_runs.train_or_load(job(seed=1), prepared, tmp_path / "dcgan", CPU)
-    assert "kept as dcgan.1" in capsys.readouterr().out
-    kept = weights(tmp_path / "dcgan.1")
+    assert "kept as replaced/dcgan.1" in capsys.readouterr().out
+    kept = weights(tmp_path / "replaced" / "dcgan.1")
     assert all(torch.equal(first[k], kept[k]) for k in first)
     assert gan_runs.read_card(tmp_path / "dcgan")["seed"] == 1
     gan_runs.train_or_load(job(48, seed=1), prepared, tmp_path / "dcgan", CPU)
