@@ -1,4 +1,4 @@
-"""One GAN, one folder: train, resume, take pictures on the way, leave a card that says what it is."""
+"""One GAN, one folder: train, resume, take pictures on the way, and leave a card."""
 
 import datetime
 import time

@@ -28,6 +28,7 @@ from .near_duplicates import merge_groups
 from .progress import progress
 from .splits import assign_folds
 
+FILES = {"images.npy", "masks.npy", "table.csv", "bad_images.csv", "manifest.json"}
 FRAMES = ("crop", "squeeze")
 MAX_PIXELS = 100_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that leaves this many times the target:
@@ -121,6 +122,7 @@ def prepare(
     manifest = to / "manifest.json"
     if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
         return load_prepared(to)
+    _refuse_foreign(to)
     building = to.with_name(f".{to.name}.{os.getpid()}")
     shutil.rmtree(building, ignore_errors=True)
     try:
@@ -135,6 +137,15 @@ def prepare(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return load_prepared(to)
+
+
+def _refuse_foreign(to: Path) -> None:
+    """Raises DataError when `to` holds anything but an earlier prepared folder: it is replaced."""
+    foreign = sorted({path.name for path in to.iterdir()} - FILES) if to.exists() else []
+    if foreign:
+        raise DataError(
+            f"{to} holds {foreign[0]}, no prepared data: choose an empty folder (--to)."
+        )
 
 
 def _fingerprint(raw: RawDataset) -> str:

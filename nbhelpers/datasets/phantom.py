@@ -141,9 +141,10 @@ def _complete(folder: Path, settings: dict[str, int]) -> bool:
     """True when `folder` holds these settings' files; False when it holds nothing, or half."""
     if not folder.exists():
         return False
-    foreign = sorted({p.name for p in folder.iterdir()} - {*PARTS, MASKS, METADATA, MARKER})
-    if foreign:
-        raise DataError(f"{folder} holds {foreign[0]}, no phantom's file: choose an empty folder.")
+    known = {*PARTS, MASKS, METADATA, MARKER}
+    foreign = [p.name for p in folder.rglob("*") if p.name not in known and p.name[:4] != "PHM_"]
+    if foreign:  # real photographs lie in folders of the same names
+        raise DataError(f"{folder} holds {min(foreign)}, no phantom's file: choose another folder.")
     if not (folder / MARKER).exists():
         return False
     if (found := read_json(folder / MARKER)) != settings:

@@ -23,13 +23,7 @@ def three_columns(
     `directions` gives each measure's label and whether higher or lower means more alike.
     """
     rows = table.set_index("metric")
-    figure, axes = plt.subplots(
-        1,
-        len(directions),
-        figsize=(2.5 * len(directions), 3.0),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _small_multiples(len(directions), 3.0)
     for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=True):
         for x, (column, colour) in enumerate(zip(PAIR_COLUMNS, COLOURS, strict=True)):
             value, low, high = rows.loc[f"{metric} {column}", ["value", "low", "high"]].astype(
@@ -112,19 +106,18 @@ def neighbour_strip(
     return figure
 
 
+def _small_multiples(count: int, height: float) -> tuple[Figure, np.ndarray]:
+    size = (2.5 * count, height)
+    return plt.subplots(1, count, figsize=size, squeeze=False, layout="constrained")
+
+
 def ladder(table: pd.DataFrame, directions: dict[str, tuple[str, str]], title: str) -> Figure:
     """Each measure against the strength of a degradation, one line a kind.
 
     `table` has `kind`, `step` (0 is untouched), `metric`, `value`; `directions` as in
     `three_columns`.
     """
-    figure, axes = plt.subplots(
-        1,
-        len(directions),
-        figsize=(2.5 * len(directions), 2.8),
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = _small_multiples(len(directions), 2.8)
     for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=True):
         for kind, lines in table[table["metric"] == metric].groupby("kind", sort=False):
             axis.plot(lines["step"], lines["value"], marker="o", markersize=3, label=kind)
