@@ -269,13 +269,17 @@ def main(argv: list[str] | None = None) -> int:
     except NbhelpersError as error:
         print(f"nbhelpers: {error}", file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            # what we print is not wanted any more; Python must not try again while it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        name = f"{error.filename}: " if error.filename else ""
+        print(f"nbhelpers: {name}{error.strerror or error}: choose another place.", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("nbhelpers: interrupted. The same command goes on where it stopped.", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # what we print is not wanted any more; the interpreter must not try again while it ends
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 come from.
 """
 
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from .classifier import CLASSIC, SAMPLING_POWER, Augment, unchanged
 from .config import mix
 from .errors import DataError
-from .files import read_json
+from .files import BROKEN_ARRAYS, read_json
+from .gan_folders import refuse_other_data
 from .prepare import Prepared
 from .splits import parts, refuse_overlap
 
@@ -116,8 +116,9 @@ def read_set(path: Path, prepared: Prepared, fold: int) -> Pool:
         with np.load(path, allow_pickle=False) as file:
             images, labels = file["images"], file["labels"]
             classes, groups = file["classes"].tolist(), file["training_groups"].tolist()
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN_ARRAYS as error:
         raise DataError(f"{path} is not a synthetic set ({error}): sample it again.") from error
+    refuse_other_data(Path(path).parent, prepared)
     rows = parts(prepared.table, fold)
     held_out = prepared.table["group_id"].iloc[np.concatenate([rows["validation"], rows["test"]])]
     refuse_overlap(groups, held_out, f"the generator of {path}")

@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from .arms import ARMS, Arm, Pool, read_set, top_up, with_extra
 from .classifier import Recipe, predict, real_order, train
 from .config import mix
 from .errors import DataError, MetricError
-from .files import sha256_file, write_atomic
+from .files import BROKEN_ARRAYS, sha256_file, write_atomic
 from .predictions import Predictions, save_predictions, score_table
 from .prepare import Prepared
 from .splits import parts
@@ -124,7 +123,7 @@ def _finished(path: Path, identity: str) -> dict[str, np.ndarray] | None:
         with np.load(path, allow_pickle=False) as file:
             same = str(file["identity"]) == identity
             return {name: file[name] for name in file.files} if same else None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except BROKEN_ARRAYS:
         return None
 
 

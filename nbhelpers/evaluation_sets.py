@@ -8,7 +8,8 @@ import pandas as pd
 
 from . import sampling
 from .errors import CheckpointError, DataError, LeakageError, MetricError
-from .files import read_json
+from .files import BROKEN_ARRAYS, read_json
+from .gan_folders import refuse_other_data
 from .prepare import Prepared
 from .splits import parts, refuse_overlap
 
@@ -59,6 +60,7 @@ def read_generated(folder: Path, prepared: Prepared) -> list[Generated]:
     found = [folder / name for name in SETS if (folder / name).exists()]
     if not found:
         raise DataError(f"{folder} holds no synthetic set: run the notebook of this GAN first.")
+    refuse_other_data(folder, prepared)
     return [_read_set(path, prepared) for path in found]
 
 
@@ -67,7 +69,7 @@ def _read_set(path: Path, prepared: Prepared) -> Generated:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
         images = content["images"]
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except BROKEN_ARRAYS as error:
         raise DataError(
             f"{path} is no synthetic set ({error}): delete it and sample again."
         ) from error

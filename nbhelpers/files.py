@@ -4,10 +4,17 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from .errors import DataError, NbhelpersError
+
+# What numpy raises for an .npz that is missing, damaged, or no .npz
+BROKEN_ARRAYS = (
+    OSError, KeyError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def write_atomic(path: Path, data: bytes) -> Path:

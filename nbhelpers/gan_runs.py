@@ -10,10 +10,10 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from . import __version__, checkpoints, sampling, splits
+from . import __version__, checkpoints, gan_folders, sampling, splits
 from .config import mix
 from .errors import CheckpointError, one_of
-from .files import read_json, sha256_file, write_atomic, write_json
+from .files import sha256_file, write_atomic, write_json
 from .gans import GAN, GANS
 from .plots import tile
 from .prepare import Prepared
@@ -75,17 +75,16 @@ def train_run(
         _refuse_another(state, config, folder, resume)
         training.load(state["training"])
     elif start_from is not None:
-        training.gan.load_state_dict(checkpoints.load(start_from)["training"]["gan"])
+        _take_weights(training.gan, start_from)
     if training.step >= training.steps and (folder / sampling.CARD).exists():
         print(f"{folder.name}: finished at {training.images_seen} images, nothing to do")
         return training.gan.eval()
-    groups = set(prepared.table["group_id"].to_numpy()[rows])
+    groups = _lesions_seen(job, prepared, rows, start_from)
     write_atomic(folder / sampling.GROUPS, "\n".join(sorted(groups)).encode())
     observer = _Observer(training, config, folder, len(prepared.classes))
     training.run(observer)
-    upper_halves = [
-        sheet[: len(sheet) // 2 - 1] for sheet in sample_sheets(folder)[1]
-    ]  # a whole GIF is large
+    sheets = gan_folders.sample_sheets(folder)[1]
+    upper_halves = [sheet[: len(sheet) // 2 - 1] for sheet in sheets]  # a whole GIF is large
     sampling.progress_gif(upper_halves, folder / "progress.gif")
     _write_images(training.gan, job, prepared, folder, groups)
     write_json(folder / sampling.CARD, _card(training, job, prepared, observer.seconds, groups))
@@ -117,6 +116,32 @@ def _set_aside(folder: Path, differences: list[str]) -> None:
     folder.rename(aside)
     print(f"{folder.name} was trained differently ({'; '.join(differences)}):")
     print(f"kept as {aside.parent.name}/{aside.name}")
+
+
+def _take_weights(gan: GAN, folder: Path) -> None:
+    """Starts `gan` from the weights in `folder`; CheckpointError when that is another GAN."""
+    state = checkpoints.load(folder)
+    if state["config"]["settings"] != gan.settings:
+        raise CheckpointError(
+            f"{folder} has settings {state['config']['settings']}, not {gan.settings}: "
+            "start from a GAN of the same settings."
+        )
+    gan.load_state_dict(state["training"]["gan"])
+
+
+def _lesions_seen(job: Job, prepared: Prepared, rows: np.ndarray, start_from: Path | None) -> set:
+    """The lesions behind this GAN's weights, those of the GAN it starts from included.
+
+    LeakageError when one of them is held out in this fold.
+    """
+    group = prepared.table["group_id"].to_numpy()
+    seen = set(group[rows])
+    if start_from is not None:
+        seen |= sampling.training_groups(start_from)
+        part = splits.parts(prepared.table, job.fold)
+        held_out = group[np.concatenate([part["validation"], part["test"]])]
+        splits.refuse_overlap(seen, held_out, f"the GAN in {start_from}")
+    return seen
 
 
 def _build(job: Job, prepared: Prepared) -> GAN:
@@ -222,48 +247,6 @@ class _Observer:
             self.folder / "history.csv", pd.DataFrame(training.history).to_csv(index=False).encode()
         )
         self.saved = time.monotonic()
-
-
-def sample_sheets(folder: Path) -> tuple[list[int], list[np.ndarray]]:
-    """The images D had been shown at each picture taken on the way, and the pictures, uint8 (H, W,
-    3)."""
-    files = sorted((folder / "samples").glob("*.png"))
-    return [int(file.stem) for file in files], [
-        np.asarray(Image.open(file).convert("RGB")) for file in files
-    ]
-
-
-def trained(run_folder: Path) -> dict[str, Path]:
-    """The finished GANs of a run, by name, in the course's order. CheckpointError when there is
-    none."""
-    folders = {name: run_folder / "gans" / name for name in GANS}
-    finished = {
-        name: folder for name, folder in folders.items() if (folder / sampling.CARD).exists()
-    }
-    if not finished:
-        raise CheckpointError(
-            f"{run_folder} holds no trained GAN: run a GAN's notebook first, 10_dcgan for example."
-        )
-    return finished
-
-
-def training_rows(folder: Path, prepared: Prepared) -> np.ndarray:
-    """Row numbers of the photographs whose lesions the GAN in `folder` has seen."""
-    return np.flatnonzero(prepared.table["group_id"].isin(sampling.training_groups(folder)))
-
-
-def held_out_rows(folder: Path, prepared: Prepared) -> np.ndarray:
-    """Row numbers of the test part of the GAN's fold; LeakageError when it has seen a lesion of
-    it."""
-    rows = splits.parts(prepared.table, read_card(folder)["fold"])["test"]
-    groups = prepared.table["group_id"].iloc[rows]
-    splits.refuse_overlap(sampling.training_groups(folder), groups, folder.name)
-    return rows
-
-
-def read_card(folder: Path) -> dict:
-    """What a trained GAN's card says of it."""
-    return read_json(folder / sampling.CARD)
 
 
 def _card(

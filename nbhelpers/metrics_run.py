@@ -73,9 +73,9 @@ def measure_run(
         refuse_leak(folder, sets, fold, judge.real.groups)
     rows: list[dict] = []
     for folder, sets in progress(folders.items(), "measuring", total=len(folders), unit="GANs"):
-        found = judge.pairs(sets[-1]) + judge.copies(sets[0])
+        found = judge.pairs(sets[-1])
         for one in sets:
-            found += judge.distances(one)
+            found += judge.copies(one) + judge.distances(one)
         rows += [{"gan": folder.name} | row for row in found]
     key = ["gan", "class", "metric", "encoder"]
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS)).drop_duplicates(key)
@@ -181,14 +181,14 @@ class Judge:
     def copies(self, one: Generated) -> list[dict]:
         """Nearest training neighbours: copies, and one picture over and over."""
         asked = np.random.default_rng(self.seed).permutation(len(one.images))[:AUDITED]
+        labels, _, classes = self._labels(one)
+        scope = next(iter(scopes(labels, classes)))
         try:
             found = self.auditor(one.images[asked])
         except MetricError as error:
-            return [row(POOLED, "nn_ratio", note=f"not computed ({error})")]
+            return [row(scope, "nn_ratio", note=f"not computed ({error})")]
         known = {"n": len(asked), "note": ", ".join(found.flags)}
-        return [
-            row(POOLED, m, getattr(found, m), floor=f, **known) for m, f in AUDIT_FLOORS.items()
-        ]
+        return [row(scope, m, getattr(found, m), floor=f, **known) for m, f in AUDIT_FLOORS.items()]
 
 
 def row(scope: str, metric: str, value: float = np.nan, **known: object) -> dict:

@@ -141,6 +141,7 @@ def _roots_hash(root: Path, dataset: str, raw: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted((root / "nbhelpers").rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    raw = raw.parent if raw.is_file() else raw  # a CSV names photographs beside it
     files = sorted(raw.rglob("*")) if dataset != "phantom" else []
     for path, stat in ((path, path.stat()) for path in files if path.is_file()):
         digest.update(f"{path.relative_to(raw)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
@@ -155,7 +156,7 @@ def _check_upstream(
     if (
         dataset != "phantom"
         and any(not node.needs for node in chosen)
-        and not (raw.exists() and any(raw.iterdir()))
+        and not (raw.is_file() or (raw.is_dir() and any(raw.iterdir())))
     ):
         raise DataError(
             f"{raw} holds no {dataset} images: `nbhelpers download {dataset}`, "

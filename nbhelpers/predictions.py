@@ -3,7 +3,6 @@
 """
 
 import io
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from .errors import DataError
-from .files import write_atomic
+from .files import BROKEN_ARRAYS, write_atomic
 
 CONFIDENCE = 0.95
 COLUMNS = (
@@ -71,7 +70,7 @@ def load_predictions(path: Path) -> Predictions:
             return Predictions(table, file["softmax"], tuple(file["classes"].tolist()))
     except FileNotFoundError:
         raise DataError(f"{path} is missing: run notebook 22 first.") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN_ARRAYS as error:
         raise DataError(
             f"{path} is not a file of predictions ({error}): delete it, run notebook 22 again."
         ) from error

@@ -11,7 +11,8 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps
 
-from .config import FOLDS, check_size
+from .config import FOLDS, IMAGE_SIZES, check_size
 from .datasets import RawDataset
 from .errors import DataError, one_of
 from .files import read_json, sha256_file, write_atomic, write_json
@@ -57,6 +58,9 @@ class Prepared:
         return self.images.shape[1]
 
 
+UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+
+
 def read_image(path: Path, size: int, frame: str = "crop") -> tuple[np.ndarray, str]:
     """One photograph as uint8 (size, size, 3), and the colour mode it was stored in.
 
@@ -72,23 +76,33 @@ def read_image(path: Path, size: int, frame: str = "crop") -> tuple[np.ndarray, 
                 raise DataError(f"mode {mode} has more than 8 bits a channel")
             image.draft("RGB", (round(OVERSAMPLING * size),) * 2)
             upright = ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(
             f"{type(error).__name__}: {error}".replace(str(path), "the file")
         ) from error
     return np.asarray(square(upright, size, frame, Image.Resampling.BICUBIC)), mode
 
 
+def read_readable(paths: Iterable[str], size: int) -> np.ndarray:
+    """The photographs that can be read, uint8 (N, size, size, 3); the others are left out."""
+    tried = (_try_image(path, size, "crop")[0] for path in paths)
+    return np.stack([image for image in tried if image is not None])
+
+
+def is_readable(path: str) -> bool:
+    """Whether `prepare` would keep this photograph."""
+    return _try_image(path, min(IMAGE_SIZES), "crop")[0] is not None
+
+
 def read_mask(path: Path, size: int, frame: str = "crop") -> np.ndarray:
     """One lesion mask as uint8 (size, size), 0 or 255, cut like its photograph."""
     try:
         with Image.open(path) as image:
-            grey = image.convert("L")
+            grey = np.asarray(image.convert("L"))
     except OSError as error:
         raise DataError(f"{path} is not a readable mask ({error}): fetch it again.") from error
-    return (np.asarray(square(grey, size, frame, Image.Resampling.BOX)) > 127).astype(
-        np.uint8
-    ) * 255
+    inside = Image.fromarray(np.uint8(255) * (grey > grey.max() / 2))  # 0 and 1 are a mask, too
+    return (np.asarray(square(inside, size, frame, Image.Resampling.BOX)) > 127) * np.uint8(255)
 
 
 def square(image: Image.Image, size: int, frame: str, how: Image.Resampling) -> Image.Image:
@@ -128,8 +142,7 @@ def prepare(
     try:
         building.mkdir(parents=True)
         _build(raw, building, wanted, strict)
-        shutil.rmtree(to, ignore_errors=True)
-        os.replace(building, to)
+        _swap(building, to)
     except OSError as error:
         raise DataError(
             f"{to} could not be written ({error.strerror}): free space or choose --to."
@@ -139,9 +152,21 @@ def prepare(
     return load_prepared(to)
 
 
+def _swap(new: Path, place: Path) -> None:
+    """Puts the folder `new` in `place`; the old one goes only when the new one stands."""
+    old = new.with_name(f"{new.name}.old")
+    if place.exists():
+        os.replace(place, old)
+    os.replace(new, place)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _refuse_foreign(to: Path) -> None:
     """Raises DataError when `to` holds anything but an earlier prepared folder: it is replaced."""
-    foreign = sorted({path.name for path in to.iterdir()} - FILES) if to.exists() else []
+    if to.exists() and not to.is_dir():
+        raise DataError(f"{to} is a file: name a folder.")
+    there = {path.name for path in to.iterdir()} if to.exists() else set()
+    foreign = sorted(there - FILES if "manifest.json" in there else there)
     if foreign:
         raise DataError(
             f"{to} holds {foreign[0]}, no prepared data: choose an empty folder (--to)."
@@ -151,8 +176,9 @@ def _refuse_foreign(to: Path) -> None:
 def _fingerprint(raw: RawDataset) -> str:
     """SHA-256 of the table and of every file's size: changes when the input does, wherever it
     lies."""
-    sizes = [os.stat(path).st_size for path in raw.table["path"]]
-    text = raw.table.drop(columns=["path", "mask_path"]).assign(bytes=sizes).to_csv(index=False)
+    files = {name: raw.table[name] for name in ("path", "mask_path")}
+    sizes = {name: [os.stat(p).st_size if p else 0 for p in paths] for name, paths in files.items()}
+    text = raw.table.assign(**sizes).to_csv(index=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

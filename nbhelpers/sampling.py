@@ -4,12 +4,13 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from PIL import Image
 
 from . import checkpoints
 from .config import mix
-from .errors import CheckpointError, UsageError, one_of
+from .errors import CheckpointError, DataError, UsageError, one_of
 from .files import read_json, write_atomic, write_json
 from .gans import GAN, GANS
 from .images import to_uint8
@@ -132,6 +133,10 @@ def export(folder: Path, count: int, to: Path, class_name: str = "", seed: int =
     The layout is what `--dataset folder` reads. With `class_name` the GAN trained on that class is
     used.
     """
+    if Path(to).exists() and any(Path(to).iterdir()):
+        raise DataError(
+            f"{to} is not empty: choose a new folder, so that no list of images is lost."
+        )
     source = Path(folder) / "by_class" / class_name if class_name else Path(folder)
     images = generate(load(source), count, seed)
     card = read_json(source / CARD)
@@ -139,8 +144,8 @@ def export(folder: Path, count: int, to: Path, class_name: str = "", seed: int =
     names = [f"{label}_{seed}_{i:05d}.png" for i in range(count)]
     for name, image in zip(names, images, strict=True):
         write_picture(Path(to) / label / name, Image.fromarray(image))
-    rows = [f"{label}/{name},{label}" for name in names]
-    write_atomic(Path(to) / "images.csv", "\n".join(["image,label", *rows, ""]).encode())
+    rows = pd.DataFrame({"image": [f"{label}/{name}" for name in names], "label": label})
+    write_atomic(Path(to) / "images.csv", rows.to_csv(index=False).encode())
     write_json(Path(to) / CARD, card | {"synthetic": True, "sampled": count, "sampling_seed": seed})
     return Path(to)
 

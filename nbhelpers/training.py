@@ -137,7 +137,8 @@ class Training:
         self.gan.load_state_dict(state["gan"])
         self.d_optimizer.load_state_dict(state["d_optimizer"])
         self.g_optimizer.load_state_dict(state["g_optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # empty where the checkpoint was made without float16
+            self.scaler.load_state_dict(state["scaler"])
         self.step, self.history = state["step"], list(state["history"])
 
     def run(self, observer: Callable[["Training"], None] = lambda training: None) -> None:
@@ -170,7 +171,6 @@ class Training:
             terms |= self._minimise("d", gan.d_loss, batch, self.d_optimizer, gan.D, gan.G)
             gan.after_d_step()
         terms |= self._minimise("g", gan.g_loss, batch, self.g_optimizer, gan.G, gan.D)
-        self.scaler.update()
         half_life = min(AVERAGE_SHARE * (self.images_seen + self.images_per_step), AVERAGE_MOST)
         gan.update_average(0.5 ** (self.images_per_step / half_life))
         return terms
@@ -186,6 +186,7 @@ class Training:
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(sum(terms.values())).backward()
         self.scaler.step(optimizer)
+        self.scaler.update()
         return {f"{who}_{name}": value.detach() for name, value in terms.items()}
 
     def _log(self, terms: dict[str, Tensor]) -> None:

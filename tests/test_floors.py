@@ -13,7 +13,7 @@ FLOORS = [
     {"losses", "blocks", "augment"},
     {"gans"},
     {"checkpoints", "training"},
-    {"sampling", "gan_runs"},
+    {"sampling", "gan_folders", "gan_runs"},
     {"paired", "degradation", "features", "metrics", "audit", "evaluation_sets"},
     {"classifier", "arms", "predictions", "statistics", "comparison", "metrics_run"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",

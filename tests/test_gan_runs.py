@@ -1,5 +1,6 @@
 """A GAN's folder: what it holds, how it resumes after a kill, and what it refuses."""
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from nbhelpers import checkpoints, gan_runs, sampling, splits
+from nbhelpers import checkpoints, gan_folders, gan_runs, sampling, splits
 from nbhelpers.errors import CheckpointError, LeakageError, UsageError
 from nbhelpers.gan_runs import Job
 
@@ -44,12 +45,12 @@ def test_the_folder_holds_what_the_design_says(prepared, tmp_path):
         "training_groups.txt",
         "samples.npz",
     }
-    shown, sheets = gan_runs.sample_sheets(tmp_path / "dcgan")
+    shown, sheets = gan_folders.sample_sheets(tmp_path / "dcgan")
     assert shown[0] == 0 and shown[-1] == 96
     assert sheets[0].shape == (8 * 66 - 2, 8 * 66 - 2, 3)
     history = pd.read_csv(tmp_path / "dcgan" / "history.csv")
     assert history["images"].iloc[-1] == 96
-    card = gan_runs.read_card(tmp_path / "dcgan")
+    card = gan_folders.read_card(tmp_path / "dcgan")
     assert card["images_shown"] == 96 and card["fold"] == 0 and card["device"] == "cpu"
 
 
@@ -58,11 +59,11 @@ def test_it_trains_on_the_folds_training_lesions_only(prepared, tmp_path):
     part = splits.parts(prepared.table, 0)
     seen = sampling.training_groups(tmp_path / "dcgan")
     assert seen == set(prepared.table["group_id"].iloc[part["train"]])
-    assert set(gan_runs.held_out_rows(tmp_path / "dcgan", prepared)) == set(part["test"])
+    assert set(gan_folders.held_out_rows(tmp_path / "dcgan", prepared)) == set(part["test"])
     with open(tmp_path / "dcgan" / sampling.GROUPS, "a") as file:
         file.write("\n" + prepared.table["group_id"].iloc[part["test"][0]])
     with pytest.raises(LeakageError, match="dcgan was trained on 1 lesions"):
-        gan_runs.held_out_rows(tmp_path / "dcgan", prepared)
+        gan_folders.held_out_rows(tmp_path / "dcgan", prepared)
 
 
 def test_a_finished_training_has_nothing_to_do(prepared, tmp_path, capsys):
@@ -95,9 +96,9 @@ def test_train_or_load_keeps_what_it_replaces(prepared, tmp_path, capsys):
     assert "kept as replaced/dcgan.1" in capsys.readouterr().out
     kept = weights(tmp_path / "replaced" / "dcgan.1")
     assert all(torch.equal(first[k], kept[k]) for k in first)
-    assert gan_runs.read_card(tmp_path / "dcgan")["seed"] == 1
+    assert gan_folders.read_card(tmp_path / "dcgan")["seed"] == 1
     gan_runs.train_or_load(job(48, seed=1), prepared, tmp_path / "dcgan", CPU)
-    assert gan_runs.read_card(tmp_path / "dcgan")["images_shown"] == 48
+    assert gan_folders.read_card(tmp_path / "dcgan")["images_shown"] == 48
 
 
 def test_one_class_starts_from_the_weights_of_all(prepared, tmp_path):
@@ -105,11 +106,12 @@ def test_one_class_starts_from_the_weights_of_all(prepared, tmp_path):
     gan = gan_runs.train_run(
         job(16, class_name="mel"), prepared, tmp_path / "mel", CPU, start_from=tmp_path / "all"
     )
-    rows = gan_runs.training_rows(tmp_path / "mel", prepared)
-    assert set(prepared.table["dx"].iloc[rows]) == {"mel"}
+    seen = sampling.training_groups(tmp_path / "mel")  # those of the GAN it started from, too
+    assert seen == sampling.training_groups(tmp_path / "all")
+    assert gan_folders.read_card(tmp_path / "mel")["data"]["training_images"] < len(seen) * 2
     start = weights(tmp_path / "all")["G.first.weight"]
     assert 0 < (gan.G.first.weight - start).abs().max() < 0.01  # one step away
-    assert gan_runs.read_card(tmp_path / "mel")["class"] == "mel"
+    assert gan_folders.read_card(tmp_path / "mel")["class"] == "mel"
 
 
 def test_an_unknown_class_or_gan_offers_the_nearest(prepared, tmp_path):
@@ -122,7 +124,7 @@ def test_an_unknown_class_or_gan_offers_the_nearest(prepared, tmp_path):
 
 def test_a_run_without_gans_says_what_to_run(tmp_path):
     with pytest.raises(CheckpointError, match="run a GAN's notebook first"):
-        gan_runs.trained(tmp_path)
+        gan_folders.trained(tmp_path)
 
 
 TRAIN = """
@@ -155,6 +157,24 @@ def test_killed_and_resumed_equals_never_killed(prepared, tmp_path):
     assert same_weights(killed, whole)
     assert (killed / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
     for one, other in zip(
-        gan_runs.sample_sheets(killed)[1], gan_runs.sample_sheets(whole)[1], strict=True
+        gan_folders.sample_sheets(killed)[1], gan_folders.sample_sheets(whole)[1], strict=True
     ):
         assert np.array_equal(one, other)
+
+
+def test_a_start_from_a_gan_of_another_fold_or_size_is_refused(prepared, tmp_path):
+    gan_runs.train_run(job(fold=1), prepared, tmp_path / "base", CPU)
+    with pytest.raises(LeakageError, match=r"the GAN in .*base was trained on"):
+        gan_runs.train_run(
+            job(class_name="mel"), prepared, tmp_path / "x", CPU, False, tmp_path / "base"
+        )
+    wider = Job("dcgan", 96, 16, fold=1, settings={"width": 8, "z_dim": 8})
+    with pytest.raises(CheckpointError, match="start from a GAN of the same settings"):
+        gan_runs.train_run(wider, prepared, tmp_path / "y", CPU, False, tmp_path / "base")
+
+
+def test_a_gan_of_other_photographs_is_not_judged_by_its_lesion_ids(prepared, tmp_path):
+    gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    other = dataclasses.replace(prepared, manifest={"sha256": {"images.npy": "another"}})
+    with pytest.raises(LeakageError, match="was trained on other prepared data"):
+        gan_folders.held_out_rows(tmp_path / "dcgan", other)

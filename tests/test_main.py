@@ -168,7 +168,10 @@ def test_from_photographs_to_generated_images(tmp_path, capsys):
     assert "seed was 0, is 1" in capsys.readouterr().err
     assert command_line.main(["sample", run, "--count", "5", "--to", to]) == 0
     assert len(list((tmp_path / "out").rglob("*.png"))) == 5
-    assert command_line.main(["sample", run, "--count", "5", "--class", "mel", "--to", to]) == 1
+    assert command_line.main(["sample", run, "--count", "5", "--to", to]) == 1
+    assert "is not empty: choose a new folder" in capsys.readouterr().err
+    of_class = ["sample", run, "--count", "5", "--class", "mel", "--to", f"{to}2"]
+    assert command_line.main(of_class) == 1
     assert "holds no checkpoint" in capsys.readouterr().err
     assert command_line.main([*train[:-2], "--device", "cuda:99"]) == 2
     assert "use device=cpu" in capsys.readouterr().err

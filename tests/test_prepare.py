@@ -185,6 +185,10 @@ def test_a_folder_with_other_files_is_never_replaced(raw, tmp_path):
     with pytest.raises(DataError, match=r"holds thesis\.txt, no prepared data: choose an empty"):
         prepare.prepare(raw, tmp_path, 64)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "mine").mkdir()
+    np.save(tmp_path / "mine" / "images.npy", np.arange(3))  # our name, but no manifest of ours
+    with pytest.raises(DataError, match=r"holds images\.npy"):
+        prepare.prepare(raw, tmp_path / "mine", 64)
 
 
 def test_settings_are_checked(raw, tmp_path):
@@ -216,3 +220,20 @@ def test_real_photographs_known_counts(tmp_path):
     assert made.table.groupby("group_id")["fold"].nunique().max() == 1
     assert set(made.table["dx"]) == set(raw.classes)
     assert json.loads((made.folder / "manifest.json").read_text())["lesions"] == len(lesions)
+
+
+def test_masks_of_zeros_and_ones_are_masks(tmp_path):
+    half = np.zeros((60, 80), np.uint8)
+    half[:, 40:] = 1
+    mask = prepare.read_mask(save(tmp_path / "m.png", half), 64)
+    assert set(np.unique(mask)) == {0, 255} and mask[:, 33:].min() == 255
+    assert prepare.read_mask(save(tmp_path / "none.png", half * 0), 64).max() == 0
+
+
+def test_new_masks_make_the_folder_again(tmp_path):
+    raw = make_raw(tmp_path / "raw")
+    assert prepare.prepare(raw, tmp_path / "p", 64).masks is None
+    Image.new("L", (80, 60), 255).save(tmp_path / "mask.png")
+    raw.table["mask_path"] = str(tmp_path / "mask.png")
+    assert prepare.prepare(raw, tmp_path / "p", 64).masks.min() == 255
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.png", "p", "raw"]

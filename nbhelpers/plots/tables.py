@@ -57,6 +57,6 @@ def category_shares(table: pd.DataFrame, column: str, title: str, axis: Axes | N
         shares, annot=True, fmt=".0f", cmap="Blues", cbar=False, ax=axis, annot_kws={"size": 8}
     )
     axis.set(title=f"{title} (% of the class)", xlabel="", ylabel="")
-    axis.tick_params(axis="x", rotation=45)
+    plt.setp(axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     axis.tick_params(axis="y", rotation=0)
     return axis
