@@ -14,7 +14,7 @@ from .errors import DataError
 from .files import BROKEN_ARRAYS, read_json
 from .gan_folders import refuse_other_data
 from .prepare import Prepared
-from .splits import parts, refuse_overlap
+from .splits import parts, refuse_overlap, tail_classes
 
 
 @dataclass(frozen=True)
@@ -132,14 +132,16 @@ def read_set(path: Path, prepared: Prepared, fold: int) -> Pool:
 
 
 def top_up(real: np.ndarray, made: np.ndarray, dose: float, classes: int) -> np.ndarray:
-    """Extra images of each class, int64 (K,): `dose` times the real ones for classes smaller than
-    the median, 0 for the others.
+    """Extra images of each class, int64 (K,): `dose` times the real ones for the tail classes, 0
+    for the others.
 
     Never more than were made, so that generated and duplicated sets stay equal in size. `real`,
     `made` are labels.
     """
     have = np.bincount(real, minlength=classes)
-    wanted = np.where(have < np.median(have), np.round(dose * have), 0).astype(np.int64)
+    wanted = np.zeros(classes, np.int64)
+    tail = tail_classes(have)
+    wanted[tail] = np.round(dose * have[tail])
     return np.minimum(wanted, np.bincount(made, minlength=classes))
 
 

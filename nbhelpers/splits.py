@@ -58,6 +58,13 @@ def parts(table: pd.DataFrame, fold: int) -> dict[str, np.ndarray]:
     }
 
 
+def tail_classes(counts: np.ndarray) -> np.ndarray:
+    """Numbers of the classes with fewer images than the median class; where no class has fewer,
+    the number of the smallest. `counts` int (K,)."""
+    tail = np.flatnonzero(counts < np.median(counts))
+    return tail if len(tail) else np.array([np.argmin(counts)])
+
+
 def groups_hash(group_ids: Iterable[str]) -> str:
     """SHA-256 of the distinct lesion ids, whatever their order."""
     return hashlib.sha256("\n".join(sorted(set(group_ids))).encode()).hexdigest()

@@ -80,3 +80,9 @@ def test_a_planted_leak_is_caught_and_a_clean_split_is_not():
 def test_the_hash_of_groups_ignores_order_and_repeats():
     assert splits.groups_hash(["b", "a", "a"]) == splits.groups_hash(["a", "b"])
     assert splits.groups_hash(["a"]) != splits.groups_hash(["b"])
+
+
+def test_the_tail_is_below_the_median_or_the_smallest_class():
+    assert splits.tail_classes(np.array([100, 5, 30, 40, 7])).tolist() == [1, 4]
+    assert splits.tail_classes(np.array([40, 40])).tolist() == [0]
+    assert splits.tail_classes(np.array([40, 40, 39])).tolist() == [2]
