@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import __version__, config
+from . import __version__, config, datasets
 from .errors import DataError, NbhelpersError
 from .executed_copy import DONE, FAILED, INCOMPLETE, Outcome
 from .execution import execute, stop_like_ctrl_c
@@ -136,13 +136,14 @@ def run(
 def _roots_hash(root: Path, dataset: str, raw: Path) -> str:
     """Hash of the package's source and of the raw files' names, sizes and times.
 
-    Phantom photographs do not count: the package draws them.
+    What the package itself makes there does not count.
     """
     digest = hashlib.sha256()
     for path in sorted((root / "nbhelpers").rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     raw = raw.parent if raw.is_file() else raw  # a CSV names photographs beside it
     files = sorted(raw.rglob("*")) if dataset != "phantom" else []
+    files = [path for path in files if datasets.MADE not in path.relative_to(raw).parts]
     for path, stat in ((path, path.stat()) for path in files if path.is_file()):
         digest.update(f"{path.relative_to(raw)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()
@@ -153,8 +154,10 @@ def _check_upstream(
 ) -> None:
     """DataError when raw photographs or files of a notebook that is not to be run are missing."""
     raw = session.paths.raw
+    # without a source, scikit-learn's digits stand in for MNIST
+    built_in = dataset == "phantom" or (dataset == "digits" and not session.label["source"])
     if (
-        dataset != "phantom"
+        not built_in
         and any(not node.needs for node in chosen)
         and not (raw.is_file() or (raw.is_dir() and any(raw.iterdir())))
     ):

@@ -220,6 +220,7 @@ def _write_manifest(raw, table, folder, wanted, modes, bad, findings) -> None:
     arrays = sorted(folder.glob("*.npy"))
     facts = {
         "classes": list(raw.classes),
+        "upright": raw.upright,
         "images": len(table),
         "lesions": int(table["lesion_id"].nunique()),
         "groups": int(table["group_id"].nunique()),

@@ -9,7 +9,8 @@ import pandas as pd
 
 from ..errors import one_of
 
-READERS = ("phantom", "ham10000", "folder")
+READERS = ("phantom", "ham10000", "digits", "folder")
+MADE = "made_by_nbhelpers"  # what a reader writes into a raw folder, beside the raw files
 COLUMNS = (
     "image_id", "path", "group_id", "dx", "age", "sex", "localization", "dx_type", "mask_path",
 )  # fmt: skip
@@ -23,6 +24,7 @@ class RawDataset:
     `dx` (one of `classes`), `age` (years, NaN where missing), `sex`, `localization`, `dx_type`
     ("unknown" where missing),
     `mask_path` ("" where none). `findings` lists what the reader repaired or left out, by kind.
+    `upright`: a flip or a turn can change an image's class, as with digits, not with lesions.
     """
 
     name: str
@@ -31,6 +33,16 @@ class RawDataset:
     source: Path
     licence: str
     findings: dict[str, list[str]] = field(default_factory=dict)
+    upright: bool = False
+
+
+def make_built_in(name: str, folder: Path, source: str | Path, phantom_images: int) -> None:
+    """What needs no download, made in `folder` unless it is there: phantoms, and scikit-learn's
+    digits where no `source` is named. Nothing for other data sets."""
+    if name == "phantom":
+        import_module(".phantom", __package__).make(folder, phantom_images)
+    if name == "digits" and not source:
+        import_module(".digits", __package__).make(folder)
 
 
 def read(name: str, source: Path) -> RawDataset:
