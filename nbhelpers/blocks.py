@@ -9,7 +9,9 @@ N(0, 0.02).
 import math
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .errors import one_of
@@ -26,34 +28,56 @@ def widths(image_size: int, width: int) -> list[int]:
 
 
 class ConvGenerator(nn.Module):
-    """z (N, z_dim) -> image (N, 3, S, S) in [-1, 1]. The label is ignored."""
+    """z (N, z_dim), label int64 (N,) -> image (N, 3, S, S) in [-1, 1]. With classes = 0 the label
+    is ignored.
 
-    def __init__(self, image_size: int, z_dim: int, width: int):
+    The buffer `condition` in [0, 1] says how much of the label is heard (`told`). `upsampling`:
+    "transposed" (DCGAN) or "bilinear", an enlargement before a 3 x 3 convolution (Odena et al.
+    2016: no checkerboard).
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        z_dim: int,
+        width: int,
+        classes: int = 0,
+        upsampling: str = "transposed",
+    ):
         super().__init__()
+        up = UPSAMPLINGS[one_of("upsampling", upsampling, UPSAMPLINGS)]
         channels = widths(image_size, width)
-        self.first = nn.Linear(z_dim, channels[0] * SMALLEST**2, bias=False)
+        self.embedding = nn.Embedding(classes, z_dim) if classes else None
+        self.register_buffer("condition", torch.ones(()))
+        inputs = 2 * z_dim if classes else z_dim
+        self.first = nn.Linear(inputs, channels[0] * SMALLEST**2, bias=False)
         self.stages = nn.Sequential(nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True))
         for wide, narrow in pairwise(channels):
-            up = nn.ConvTranspose2d(wide, narrow, 4, stride=2, padding=1, bias=False)
-            self.stages.extend([up, nn.BatchNorm2d(narrow), nn.ReLU(inplace=True)])
-        self.to_image = nn.ConvTranspose2d(channels[-1], 3, 4, stride=2, padding=1)
+            self.stages.extend([up(wide, narrow, bias=False), nn.BatchNorm2d(narrow)])
+            self.stages.append(nn.ReLU(inplace=True))
+        self.to_image = up(channels[-1], 3, bias=True)
         self.apply(dcgan_init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
-        hidden = self.first(z).unflatten(1, (-1, SMALLEST, SMALLEST))  # (N, C, 4, 4)
+        hidden = self.first(told(z, self.embedding, label, self.condition))
+        hidden = hidden.unflatten(1, (-1, SMALLEST, SMALLEST))  # (N, C, 4, 4)
         return self.to_image(self.stages(hidden)).tanh().float()  # (N, 3, S, S)
 
 
 class ConvDiscriminator(nn.Module):
-    """image (N, 3, S, S) in [-1, 1] -> logit (N,). The label is ignored.
+    """image (N, 3, S, S) in [-1, 1], label int64 (N,) -> logit (N,). With classes = 0 the label is
+    ignored.
 
     `norm`: "batch" (DCGAN; not under a per-image penalty), "spectral" (SNGAN) or "none" (WGAN-GP).
+    With classes the logit is u(f) + <sum of f over its 4 x 4 places, e_y>, f being the last feature
+    map and e_y a learned vector of the class (the projection of Miyato, Koyama 2018, eq. 3).
     """
 
-    def __init__(self, image_size: int, width: int, norm: str):
+    def __init__(self, image_size: int, width: int, norm: str, classes: int = 0):
         super().__init__()
         one_of("norm", norm, NORMS)
         channels = [3, *reversed(widths(image_size, width))]
+        self.register_buffer("condition", torch.ones(()))
         self.stages = nn.Sequential()
         for i, (narrow, wide) in enumerate(pairwise(channels)):
             self.stages.append(_convolution(narrow, wide, norm, stride=2, padding=1))
@@ -61,18 +85,73 @@ class ConvDiscriminator(nn.Module):
                 self.stages.append(dcgan_init(nn.BatchNorm2d(wide)))
             self.stages.append(nn.LeakyReLU(0.2, inplace=True))
         self.to_logit = _convolution(channels[-1], 1, norm)  # 4 x 4 -> 1 x 1
+        self.to_classes = (
+            _normed(nn.Linear(channels[-1], classes, False), norm) if classes else None
+        )
+
+    def answers(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """u(f) (N,), and <f, e_y> of every class y (N, classes)."""
+        f = self.stages(image)
+        logit = self.to_logit(f).flatten().float()
+        if self.to_classes is None:
+            return logit, logit.new_zeros(len(image), 0)
+        return logit, self.to_classes(f.sum(dim=(2, 3))).float()
 
     def forward(self, image: Tensor, label: Tensor | None = None) -> Tensor:
-        return self.to_logit(self.stages(image)).flatten().float()  # (N, 1, 1, 1) -> (N,)
+        logit, of_class = self.answers(image)
+        if self.to_classes is None:
+            return logit
+        return logit + self.condition * of_class.gather(1, label[:, None])[:, 0]
+
+
+def fade(p: float, start: float, end: float) -> float:
+    """How much of a condition is heard at share `p` of a budget: 0 up to `start`, 1 from `end`
+    on."""
+    return 1.0 if p >= end else max(0.0, (p - start) / (end - start))
+
+
+def told(
+    z: Tensor, embedding: nn.Embedding | None, label: Tensor | None, condition: Tensor | float = 1.0
+) -> Tensor:
+    """Noise (N, d) with a learned vector of the class beside it: (N, 2 d); without an embedding z
+    as it is.
+
+    The vector has length 1, as a one-hot label has, and the noise about sqrt(d). Made as long as
+    the noise it drowns it: G then draws one picture a class (measured on HAM10000, where variety
+    fell to a twentieth of the photographs').
+    """
+    if embedding is None:
+        return z
+    return torch.cat([z, condition * normalize(embedding(label))], dim=1)
+
+
+def rescaled(vectors: Tensor) -> Tensor:
+    """Each row of (N, d) brought to the length sqrt(d) that noise from N(0, 1) has."""
+    return vectors * vectors.square().mean(dim=1, keepdim=True).add(1e-8).rsqrt()
+
+
+def _transposed(channels_in: int, channels_out: int, bias: bool) -> nn.Module:
+    return nn.ConvTranspose2d(channels_in, channels_out, 4, stride=2, padding=1, bias=bias)
+
+
+def _bilinear(channels_in: int, channels_out: int, bias: bool) -> nn.Module:
+    larger = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
+    return nn.Sequential(larger, nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=bias))
+
+
+UPSAMPLINGS = {"transposed": _transposed, "bilinear": _bilinear}
 
 
 def _convolution(
     channels_in: int, channels_out: int, norm: str, stride: int = 1, padding: int = 0
 ) -> nn.Module:
-    """A 4 x 4 convolution, its weight divided by its largest singular value under
-    norm="spectral"."""
-    convolution = dcgan_init(nn.Conv2d(channels_in, channels_out, 4, stride, padding))
-    return spectral_norm(convolution) if norm == "spectral" else convolution
+    return _normed(nn.Conv2d(channels_in, channels_out, 4, stride, padding), norm)
+
+
+def _normed(layer: nn.Module, norm: str) -> nn.Module:
+    """The layer, initialised; under norm="spectral" its weight is divided by its largest singular
+    value."""
+    return spectral_norm(dcgan_init(layer)) if norm == "spectral" else dcgan_init(layer)
 
 
 def dcgan_init(module: nn.Module) -> nn.Module:

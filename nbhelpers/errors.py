@@ -38,6 +38,22 @@ class TrainingError(NbhelpersError):
     """A training that cannot start or must not go on."""
 
 
+class TrainingDiverged(TrainingError):
+    """A loss that is no longer a number; says which, when, and from where to go on."""
+
+    def __init__(self, term: str, value: float, step: int, last_good: int | None = None):
+        self.told = term, value, step
+        past = "" if last_good is None else f" The last good checkpoint is at {last_good} images."
+        super().__init__(
+            f"the loss {term} is {value} at step {step}: nothing of it was saved.{past} Lower the "
+            "learning rate of that player, or train in float32."
+        )
+
+    def beside(self, last_good: int) -> "TrainingDiverged":
+        """The same, telling at how many images the last checkpoint was written."""
+        return TrainingDiverged(*self.told, last_good)
+
+
 class MetricError(NbhelpersError):
     """Arrays a metric is not defined for."""
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
+from math import cos, isfinite, pi
 from pathlib import Path
 
 import numpy as np
@@ -21,25 +21,30 @@ from torch import Tensor
 
 from .augment import dihedral
 from .config import check_types, mix
-from .errors import TrainingError
+from .errors import TrainingDiverged, TrainingError, one_of
 from .gans import GAN, Batch
 from .images import to_network
 
 RESIDENT_BYTES = 4 * 2**30  # larger sets stay memory-mapped and are read by batch
-AVERAGE_SHARE = 0.05  # half-life of G_average, as a share of the images seen...
-AVERAGE_MOST = 500_000  # ...and at most this many images
+AVERAGE_MOST = 500_000  # images, the longest half-life of G_average
+ORDERS = ("natural", "balanced")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long, in what portions, from what seed. `images` counts the images shown to D."""
+    """How long, in what portions, from what seed. `images` counts the images shown to D.
+
+    `order`: "natural" shows every image once an epoch; "balanced" shows every class as often.
+    """
 
     images: int
     batch_size: int = 32
     seed: int = 0
+    order: str = "natural"
 
     def __post_init__(self):
         check_types(self)
+        one_of("order", self.order, ORDERS)
         for name in ("images", "batch_size"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: it must be at least 1.")
@@ -49,8 +54,16 @@ class TrainingImages:
     """Images and labels, on the device as uint8, handed out by batch in an order that (seed, epoch)
     decides."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, device: torch.device):
-        self.count, self.device, self._epoch = len(images), device, None
+    def __init__(
+        self,
+        images: np.ndarray,
+        labels: np.ndarray,
+        device: torch.device,
+        upright: bool = False,
+    ):
+        self.upright = upright  # of digits and letters: no flips, no turns
+        self.count, self.device, self._orders = len(images), device, {}
+        self.of_class = [np.flatnonzero(np.asarray(labels) == c) for c in np.unique(labels)]
         self.images = (
             images
             if images.nbytes > RESIDENT_BYTES
@@ -59,25 +72,46 @@ class TrainingImages:
         self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
 
     def rows(self, index: int, budget: Budget) -> np.ndarray:
-        """Row numbers of the batch `index` counted from the start of training; a last, partial
-        batch is left out."""
-        per_epoch = self.count // budget.batch_size
+        """Row numbers of the batch `index` counted from the start of training: a function of the
+        seed and the index."""
+        size = budget.batch_size
+        if budget.order == "balanced":
+            return self._balanced(np.arange(index * size, (index + 1) * size), budget.seed)
+        per_epoch = self.count // size  # a last, partial batch is left out
         epoch, position = divmod(index, per_epoch)
-        if self._epoch != (budget, epoch):
-            self._order = np.random.default_rng(mix(budget.seed, epoch)).permutation(self.count)
-            self._epoch = (budget, epoch)
-        return self._order[position * budget.batch_size :][: budget.batch_size]
+        return self._shuffled(budget.seed, epoch)[position * size :][:size]
+
+    def _balanced(self, places: np.ndarray, seed: int) -> np.ndarray:
+        """Rows at these places of an endless line in which the classes take turns, each class in
+        its own shuffled rounds."""
+        present = len(self.of_class)
+        rows = np.empty(len(places), np.int64)
+        for i, place in enumerate(places):
+            turn, c = divmod(int(place), present)
+            mine = self.of_class[c]
+            epoch, position = divmod(turn, len(mine))
+            rows[i] = mine[self._shuffled(seed, epoch, c)[position]]
+        return rows
+
+    def _shuffled(self, seed: int, epoch: int, c: int = -1) -> np.ndarray:
+        """The order of an epoch, of all rows or (c >= 0) of those of one class."""
+        if self._orders.get(c, (None,))[0] != (seed, epoch):
+            stream = (seed, epoch) if c < 0 else (seed, epoch, c, 4)
+            count = self.count if c < 0 else len(self.of_class[c])
+            order = np.random.default_rng(mix(*stream)).permutation(count)
+            self._orders[c] = (seed, epoch), order
+        return self._orders[c][1]
 
     def batch(self, rows: np.ndarray) -> Batch:
         """Those rows as network input, each image in one of its 8 dihedral views (global random
-        state)."""
+        state) unless it has an up."""
         if isinstance(self.images, np.ndarray):
             stored = torch.from_numpy(self.images[rows]).to(self.device)
         else:
             stored = self.images[torch.from_numpy(rows).to(self.device)]
         label = self.labels[torch.from_numpy(rows).to(self.device)]
-        image = dihedral(to_network(stored)).contiguous(memory_format=torch.channels_last)
-        return Batch(image, label)
+        image = to_network(stored) if self.upright else dihedral(to_network(stored))
+        return Batch(image.contiguous(memory_format=torch.channels_last), label)
 
 
 class Training:
@@ -145,9 +179,9 @@ class Training:
         """Plays on to the end of the budget. `observer(self)` is called at every log point and when
         it stops.
 
-        TrainingError at the first log point whose losses are not finite; KeyboardInterrupt is held
-        back until the step is whole, then the observer is called, with `stopping` set, and the
-        interrupt goes on.
+        TrainingDiverged at the first log point whose losses are not finite; KeyboardInterrupt is
+        held back until the step is whole, then the observer is called, with `stopping` set, and
+        the interrupt goes on.
         """
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), _held_interrupt() as interrupted:
@@ -165,15 +199,27 @@ class Training:
         device."""
         gan, terms = self.gan, {}
         torch.manual_seed(mix(self.budget.seed, self.step, 1))
-        gan.set_progress(self.step / self.steps)
+        self._set_progress(self.step / self.steps)
         for k in range(gan.n_critic):
             batch = self.data.batch(self.data.rows(self.step * gan.n_critic + k, self.budget))
             terms |= self._minimise("d", gan.d_loss, batch, self.d_optimizer, gan.D, gan.G)
             gan.after_d_step()
         terms |= self._minimise("g", gan.g_loss, batch, self.g_optimizer, gan.G, gan.D)
-        half_life = min(AVERAGE_SHARE * (self.images_seen + self.images_per_step), AVERAGE_MOST)
-        gan.update_average(0.5 ** (self.images_per_step / half_life))
+        seen = self.images_seen + self.images_per_step
+        half_life = min(gan.average_share * seen, AVERAGE_MOST)
+        gan.update_average(0.5 ** (self.images_per_step / half_life) if half_life else 0.0)
         return terms
+
+    def _set_progress(self, p: float) -> None:
+        """Tells the GAN, and lowers both learning rates along half a cosine to `final_rate`."""
+        gan = self.gan
+        gan.set_progress(p)
+        share = gan.final_rate + (1.0 - gan.final_rate) * 0.5 * (1.0 + cos(pi * p))
+        for optimizer, rate in (
+            (self.d_optimizer, gan.learning_rate_d),
+            (self.g_optimizer, gan.learning_rate_g),
+        ):
+            optimizer.param_groups[0]["lr"] = rate * share
 
     def _minimise(self, who, loss, batch, optimizer, player, opponent) -> dict[str, Tensor]:
         """One optimiser step of `player` while its opponent's weights are frozen."""
@@ -198,16 +244,21 @@ class Training:
             "images": self.images_seen,
             **dict(zip(terms, values, strict=True)),
         }
-        for name, value in row.items():
+        # a loss may be finite and its gradient not
+        row_and_weights = row | {f"{who}_weights": _sum(getattr(self.gan, who)) for who in "DG"}
+        for name, value in row_and_weights.items():
             if not isfinite(value):
-                raise TrainingError(
-                    f"the loss {name} is {value} at step {self.step}: the last checkpoint is good; "
-                    "lower the learning rate or train in float32."
-                )
+                raise TrainingDiverged(name, value, self.step)
         if (
             self.at_log_point
         ):  # an interrupted training must leave the same history as an uninterrupted one
             self.history.append(row)
+
+
+def _sum(player: torch.nn.Module) -> float:
+    """The sum of all weights: not finite as soon as one is not."""
+    sums = [weight.detach().float().sum() for weight in player.parameters()]
+    return torch.stack(sums).sum().item()
 
 
 def _adam(

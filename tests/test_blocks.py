@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nbhelpers.blocks import ConvDiscriminator, ConvGenerator, widths
+from nbhelpers.blocks import ConvDiscriminator, ConvGenerator, fade, rescaled, told, widths
 from nbhelpers.errors import UsageError
 
 
@@ -59,3 +59,69 @@ def test_initial_weights_are_the_papers():
 def test_an_unknown_norm_is_refused():
     with pytest.raises(UsageError, match="did you mean 'spectral'"):
         ConvDiscriminator(64, 4, "spectre")
+
+
+@pytest.mark.parametrize("upsampling", ["transposed", "bilinear"])
+@pytest.mark.parametrize("size", [64, 128])
+def test_both_ways_of_enlarging_reach_the_size(upsampling, size):
+    G = ConvGenerator(size, 8, 4, upsampling=upsampling)
+    assert G(torch.randn(2, 8)).shape == (2, 3, size, size)
+    kinds = [type(m).__name__ for m in G.modules()]
+    assert ("ConvTranspose2d" in kinds) == (upsampling == "transposed")
+
+
+def test_an_unknown_way_of_enlarging_is_refused():
+    with pytest.raises(UsageError, match="did you mean 'bilinear'"):
+        ConvGenerator(64, 8, 4, upsampling="bilinar")
+
+
+def test_a_condition_fades_in_by_hand():
+    assert [fade(p, 0.2, 0.6) for p in (0.0, 0.2, 0.3, 0.6, 1.0)] == pytest.approx(
+        [0, 0, 0.25, 1, 1]
+    )
+    assert fade(0.0, 0.0, 0.0) == 1.0  # no fade: heard from the first step
+
+
+def test_rescaled_vectors_are_as_long_as_noise():
+    rows = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
+    expected = torch.tensor([[0.6, 0.8], [0.6, 0.8], [0.0, 0.0]]) * 2**0.5
+    torch.testing.assert_close(rescaled(rows), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_what_g_is_told_stands_beside_the_noise_at_length_1():
+    z, label = torch.randn(3, 6), torch.tensor([0, 1, 1])
+    embedding = torch.nn.Embedding(2, 6)
+    with torch.no_grad():
+        embedding.weight.mul_(50.0)
+        given = told(z, embedding, label, 0.5)
+    assert torch.equal(given[:, :6], z)
+    torch.testing.assert_close(given[:, 6:].norm(dim=1), torch.full((3,), 0.5))
+    assert torch.equal(given[1, 6:], given[2, 6:]) and not torch.equal(given[0, 6:], given[1, 6:])
+    assert told(z, None, label) is z
+
+
+@pytest.mark.parametrize("heard", [0.0, 1.0])
+def test_a_label_is_heard_as_far_as_the_condition_says(heard):
+    torch.manual_seed(0)
+    G, D = ConvGenerator(64, 8, 4, 2).eval(), ConvDiscriminator(64, 4, "none", 2)
+    for network in (G, D):
+        network.condition.fill_(heard)
+    z, image = torch.randn(4, 8), torch.rand(4, 3, 64, 64)
+    one, other = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
+    with torch.no_grad():
+        assert torch.equal(G(z, one), G(z, other)) == (heard == 0)
+        assert torch.equal(D(image, one), D(image, other)) == (heard == 0)
+
+
+def test_a_logit_with_classes_by_hand():
+    """u(f) and <f, e_y>, f summed over its places, e_y the row of the class."""
+    torch.manual_seed(0)
+    D, image, label = ConvDiscriminator(64, 4, "none", 3), torch.rand(5, 3, 64, 64), [0, 2, 1, 2, 0]
+    D.condition.fill_(0.25)
+    with torch.no_grad():
+        f = D.stages(image)
+        source = (f * D.to_logit.weight).sum((1, 2, 3)) + D.to_logit.bias
+        projected = (f.sum((2, 3)) * D.to_classes.weight[label]).sum(1)
+        found = D(image, torch.tensor(label))
+    torch.testing.assert_close(found, source + 0.25 * projected)
+    assert not torch.allclose(found, source)

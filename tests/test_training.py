@@ -6,15 +6,16 @@ import signal
 import numpy as np
 import pytest
 import torch
+from small_gans import CPU, equal, run_to
+from small_gans import PHOTOGRAPHS as IMAGES
 from torch import nn
 
 from nbhelpers import training
-from nbhelpers.errors import TrainingError, UsageError
+from nbhelpers.config import mix
+from nbhelpers.errors import TrainingDiverged, TrainingError, UsageError
 from nbhelpers.gans import DCGAN, GAN
+from nbhelpers.images import to_network
 from nbhelpers.training import Budget, Training, TrainingImages
-
-CPU = torch.device("cpu")
-IMAGES = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
 
 
 def start(images: int = 160, batch: int = 8, seed: int = 0, smoothing: float = 0.0) -> Training:
@@ -23,25 +24,6 @@ def start(images: int = 160, batch: int = 8, seed: int = 0, smoothing: float = 0
     return Training(
         gan, TrainingImages(IMAGES, np.arange(40) % 2, CPU), Budget(images, batch, seed), CPU
     )
-
-
-def equal(one: dict, other: dict) -> bool:
-    """Bit for bit, at any depth."""
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return torch.equal(one, other) if isinstance(one, torch.Tensor) else one == other
-
-
-def run_to(t: Training, step: int) -> Training:
-    """Plays until `step`, as if the process had been killed there after writing a checkpoint."""
-    while t.step < step:
-        terms = t._play()
-        t.step += 1
-        if t.at_log_point:
-            t._log(terms)
-    return t
 
 
 @pytest.mark.parametrize("step", [1, 3, 5, 7, 19])  # 5 steps are an epoch
@@ -132,8 +114,11 @@ class Recorder(GAN):
     z_dim = 1
 
     def __init__(self):
-        super().__init__(nn.Linear(1, 1), nn.Linear(1, 1), {})
+        super().__init__()
         self.told, self.calls = [], []
+
+    def networks(self, image_size, classes):
+        return nn.Linear(1, 1), nn.Linear(1, 1)
 
     def d_loss(self, batch):
         self.calls.append("d")
@@ -172,9 +157,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_observer():
     seen = []
     with torch.no_grad():
         t.gan.D.to_logit.weight.fill_(float("nan"))
-    with pytest.raises(
-        TrainingError, match="loss d_cross_entropy is nan at step 1: the last checkpoint is good"
-    ):
+    with pytest.raises(TrainingDiverged, match="loss d_cross_entropy is nan at step 1"):
         t.run(seen.append)
     assert not seen and not t.history
 
@@ -219,12 +202,125 @@ def test_fewer_images_than_a_batch_are_refused_before_training():
         start(batch=64)
 
 
+@pytest.mark.parametrize(("value", "text"), [(float("nan"), "nan"), (float("inf"), "inf")])
+def test_the_term_that_diverged_is_named_with_its_step(value, text):
+    t = start()
+    judged = t.gan.g_loss
+
+    def g_loss(batch):
+        return {"strange": judged(batch)["cross_entropy"] * (value if t.step == 6 else 1.0)}
+
+    t.gan.g_loss = g_loss
+    with pytest.raises(TrainingDiverged, match=f"the loss g_strange is {text} at step 7:") as found:
+        t.run()
+    assert len(t.history) == 6  # what was logged before stays
+    assert "The last good checkpoint is at 48 images." in str(found.value.beside(48))
+    assert "last good" not in str(found.value)
+
+
+LABELS = np.repeat([0, 2, 3], [27, 10, 3])  # no image of class 1
+
+
+def shown(order: str, batches: int, seed: int = 0) -> np.ndarray:
+    data, budget = TrainingImages(IMAGES, LABELS, CPU), Budget(1, 8, seed, order)
+    return np.concatenate([data.rows(i, budget) for i in range(batches)])
+
+
+def test_balanced_order_shows_every_class_as_often():
+    turns = LABELS[shown("balanced", 15)].reshape(-1, 3)  # 120 places, three classes
+    assert np.array_equal(np.sort(turns, axis=1), np.tile([0, 2, 3], (40, 1)))
+    natural = LABELS[shown("natural", 15)]
+    assert [(natural == c).sum() for c in (0, 2, 3)] == [81, 30, 9]
+
+
+def test_balanced_order_shows_every_image_of_a_class_once_a_round():
+    rows = shown("balanced", 30)
+    for c, count in ((0, 27), (2, 10), (3, 3)):
+        images, mine = np.flatnonzero(np.equal(LABELS, c)), rows[LABELS[rows] == c]
+        rounds = mine[: len(mine) // count * count].reshape(-1, count)
+        assert len(rounds) >= 2
+        assert (np.sort(rounds, axis=1) == images).all()
+        assert len(np.unique(rounds, axis=0)) > 1  # each round in an order of its own
+
+
+@pytest.mark.parametrize("order", ["natural", "balanced"])
+def test_an_order_is_a_function_of_seed_and_index(order):
+    data, known = TrainingImages(IMAGES, LABELS, CPU), {}
+    for index in (11, 0, 7, 3, 11, 0):  # whatever was asked before
+        for seed in (0, 1):
+            rows = data.rows(index, Budget(1, 8, seed, order))
+            assert np.array_equal(rows, known.setdefault((index, seed), rows))
+            assert np.array_equal(rows, shown(order, index + 1, seed)[-8:])
+    assert not np.array_equal(shown(order, 5, 0), shown(order, 5, 1))
+
+
+def test_natural_order_is_the_epochs_own_shuffle():
+    by_hand = [np.random.default_rng(mix(7, epoch)).permutation(40) for epoch in range(2)]
+    assert np.array_equal(shown("natural", 10, seed=7), np.concatenate(by_hand))
+
+
+def test_an_unknown_order_offers_the_nearest():
+    with pytest.raises(UsageError, match="order 'balance' is unknown: did you mean 'balanced'"):
+        Budget(10, 2, 0, "balance")
+
+
+def test_what_has_an_up_is_shown_upright():
+    rows = np.arange(16)
+    upright = TrainingImages(IMAGES, np.arange(40), CPU, upright=True).batch(rows)
+    assert torch.equal(upright.image, to_network(IMAGES[rows]))
+    turned = TrainingImages(IMAGES, np.arange(40), CPU).batch(rows)
+    assert not torch.equal(turned.image, upright.image)
+
+
+def rates(t: Training) -> tuple[float, float]:
+    """Of D and of G."""
+    return tuple(o.param_groups[0]["lr"] for o in (t.d_optimizer, t.g_optimizer))
+
+
+def scheduled(final_rate: float, images: int = 160) -> Training:
+    rates = {"learning_rate_d": 0.04, "learning_rate_g": 0.01, "final_rate": final_rate}
+    gan = DCGAN(64, z_dim=8, width=4, **rates)
+    return Training(gan, TrainingImages(IMAGES, LABELS, CPU), Budget(images, 8), CPU)
+
+
+@pytest.mark.parametrize(
+    ("p", "share"), [(0.0, 1.0), (0.25, 0.1 + 0.9 * 0.8535534), (0.5, 0.55), (1.0, 0.1)]
+)
+def test_learning_rates_go_down_half_a_cosine_by_hand(p, share):
+    falling, constant = scheduled(0.1), scheduled(1.0)
+    for t in (falling, constant):
+        t._set_progress(p)
+    assert rates(falling) == pytest.approx((0.04 * share, 0.01 * share))
+    assert rates(constant) == pytest.approx((0.04, 0.01))
+    straight = 1.0 - 0.9 * p  # the mistake: equal at the ends and in the middle alone
+    assert (abs(share - straight) > 0.05) == (p == 0.25)
+
+
+def test_a_resumed_training_has_the_rates_of_its_step():
+    whole, resumed = run_to(scheduled(0.0, 32), 3), scheduled(0.0, 32)
+    state = run_to(scheduled(0.0, 32), 1).state()
+    resumed.load(state)
+    assert rates(resumed) == (0.04, 0.01)  # those of the step before
+    run_to(resumed, 3)
+    assert rates(resumed) == rates(whole) == pytest.approx((0.02, 0.005))
+    longer = scheduled(0.0, 64)
+    longer.load(state)
+    assert rates(run_to(longer, 3))[0] == pytest.approx(0.04 * 0.5 * (1 + 0.5**0.5))
+
+
+def test_a_checkpoint_without_optimisers_would_be_noticed():
+    whole, resumed = run_to(start(), 4), start()
+    state = run_to(start(), 2).state()
+    resumed.load(state | {"d_optimizer": start().d_optimizer.state_dict()})
+    assert not equal(run_to(resumed, 4).state(), whole.state())
+
+
 def test_g_follows_the_photographs():
     """On dark photographs fakes, grey at first, turn dark; the average does, too."""
     noise = np.random.default_rng(0).normal(40, 20, IMAGES.shape)  # 40 of 255 is -0.69
     dark = TrainingImages(noise.clip(0, 255).astype(np.uint8), np.zeros(40), CPU)
     torch.manual_seed(0)
-    gan = DCGAN(64, 8, 8)
+    gan = DCGAN(64, z_dim=8, width=8)
     gan.learning_rate_d = gan.learning_rate_g = 2e-3
     t, z = Training(gan, dark, Budget(1600, 16), CPU), torch.randn(8, 8)
     before = gan.G_average(z).mean().item()

@@ -8,7 +8,6 @@ Differs from the paper: G_average, and one-sided label smoothing when `smoothing
 
 from torch import Tensor
 
-from ..blocks import ConvDiscriminator, ConvGenerator
 from ..losses import cross_entropy_d, non_saturating_g
 from .base import GAN, Batch
 
@@ -18,24 +17,12 @@ class DCGAN(GAN):
 
     learning_rate_d = learning_rate_g = 2e-4  # section 4
     betas = (0.5, 0.999)
-
-    def __init__(
-        self, image_size: int = 64, z_dim: int = 100, width: int = 64, smoothing: float = 0.0
-    ):
-        settings = {
-            "image_size": image_size,
-            "z_dim": z_dim,
-            "width": width,
-            "smoothing": smoothing,
-        }
-        G = ConvGenerator(image_size, z_dim, width)
-        D = ConvDiscriminator(image_size, width, norm="batch")
-        super().__init__(G, D, settings)
-        self.z_dim, self.smoothing = z_dim, smoothing
+    smoothing = 0.0
 
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
-        fake = self.fake(batch)
-        return {"cross_entropy": cross_entropy_d(self.D(batch.image), self.D(fake), self.smoothing)}
+        real = self.judge(batch.image, batch.label)
+        fake = self.judge(self.fake(batch), batch.label)
+        return {"cross_entropy": cross_entropy_d(real, fake, self.smoothing)}
 
     def g_loss(self, batch: Batch) -> dict[str, Tensor]:
-        return {"cross_entropy": non_saturating_g(self.D(self.fake(batch)))}
+        return {"cross_entropy": non_saturating_g(self.judge(self.fake(batch), batch.label))}
