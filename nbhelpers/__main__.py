@@ -4,55 +4,11 @@ import argparse
 import contextlib
 import os
 import sys
-from difflib import get_close_matches
-from pathlib import Path
-from typing import NoReturn
 
+from .arguments import Parser, folder, positive, setting, whole
 from .errors import NbhelpersError, one_of
 
 # Everything heavy is imported inside the commands: --help and a mistyped flag answer at once.
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser that offers the nearest flag and answers an error in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        typed = next((word for word in message.split() if word.startswith("--")), "")
-        near = get_close_matches(typed, self._flags(), n=1) if "unrecognized" in message else []
-        hint = f" (did you mean {near[0]}?)" if near else ""
-        self.exit(2, f"{self.prog}: {message}{hint}. See {self.prog} --help.\n")
-
-    def _flags(self) -> list[str]:
-        below = [a.choices.values() for a in self._actions if isinstance(a.choices, dict)]
-        parsers = [self, *(parser for parsers in below for parser in parsers)]
-        return [flag for parser in parsers for flag in parser._option_string_actions]
-
-
-def whole(text: str) -> int:
-    """A whole number, 0 or more."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 0 or more")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    """A whole number, 1 or more."""
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, 1 or more")
-    return int(text)
-
-
-def setting(text: str) -> tuple[str, str]:
-    """`NAME=VALUE` or `10:NAME=VALUE`, taken apart."""
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip():
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE or 10:NAME=VALUE")
-    return name.strip(), value
-
-
-def folder(text: str) -> Path:
-    """A folder as a shell means it: relative to where one stands."""
-    return Path(text).expanduser().absolute()
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,10 +33,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def download(args: argparse.Namespace) -> int:
-    one_of("downloadable dataset", args.name, ["ham10000"])
-    from .datasets import ham10000
+    one_of("downloadable dataset", args.name, ["ham10000", "digits"])
+    from .datasets import digits, ham10000
 
-    print(f"{args.name} is in {ham10000.download(args.to or _paths(args.name).raw)}")
+    fetched = ham10000 if args.name == "ham10000" else digits
+    print(f"{args.name} is in {fetched.download(args.to or _paths(args.name).raw)}")
     return 0
 
 
@@ -90,10 +47,7 @@ def prepare(args: argparse.Namespace) -> int:
 
     one_of("dataset", args.name, datasets.READERS)
     places = _paths(args.name, args.size, str(args.source or ""), args.count)
-    if args.name == "phantom":
-        from .datasets import phantom
-
-        phantom.make(places.raw, args.count)
+    datasets.make_built_in(args.name, places.raw, args.source, args.count)
     raw = datasets.read(args.name, places.raw)
     to = args.to or places.prepared
     made = prepared_from(raw, to, args.size, args.frame, args.folds, args.strict)
@@ -104,16 +58,25 @@ def prepare(args: argparse.Namespace) -> int:
 
 def train(args: argparse.Namespace) -> int:
     from . import config
-    from .gan_runs import Job, train_run
+    from .gan_jobs import Job, parsed_settings
+    from .gan_runs import train_run
     from .gans import GANS
+    from .lesion_encoder import trained_encoder
     from .prepare import load_prepared
 
-    one_of("GAN", args.gan, GANS)
+    kind = GANS[one_of("GAN", args.gan, GANS)]
+    settings = parsed_settings(kind, dict(args.set))
     chosen, device = config.preset(args.preset), config.pick_device(args.device)
     images = args.images or (chosen.tail_images if args.class_name else chosen.gan_images)
-    settings = {"width": chosen.gan_width}
-    job = Job(args.gan, images, chosen.gan_batch, args.seed, args.fold, args.class_name, settings)
-    train_run(job, load_prepared(args.data), args.run, device, resume=args.resume)
+    settings = {"width": chosen.gan_width} | settings
+    batch = args.batch or chosen.gan_batch
+    job = Job(args.gan, images, batch, args.seed, args.fold, args.class_name, settings, args.order)
+    prepared = load_prepared(args.data)
+    job.rows(prepared)  # an unknown or too small class is refused before anything is trained
+    # in a run's gans/ the encoder is the run's, as it is for the notebooks
+    place = args.run.parent.parent if args.run.parent.name == "gans" else args.run
+    encoder = trained_encoder(prepared, args.fold, chosen.encoder_steps, device, place)
+    train_run(job, prepared, args.run, device, resume=args.resume, encoder=encoder)
     print(f"{args.gan} is in {args.run}")
     return 0
 
@@ -121,7 +84,7 @@ def train(args: argparse.Namespace) -> int:
 def sample(args: argparse.Namespace) -> int:
     from .sampling import export
 
-    to = export(args.run, args.count, args.to, args.class_name, args.seed)
+    to = export(args.run, args.count, args.to, args.class_name, args.seed, args.checkpoint)
     print(f"{args.count} images are in {to}")
     return 0
 
@@ -188,7 +151,8 @@ def _command(commands, function, text: str) -> Parser:
 def _add_run(commands) -> None:
     add = _command(commands, run, "Run the notebooks in order and write a report.").add_argument
     add("--preset", default="laptop", metavar="P", help="smoke, laptop (default) or full")
-    add("--dataset", default="phantom", metavar="NAME", help="phantom (default), ham10000, folder")
+    names = "phantom (default), ham10000, digits, folder"
+    add("--dataset", default="phantom", metavar="NAME", help=names)
     add("--source", type=folder, metavar="DIR", help="raw photographs, where not below data/raw")
     add("--size", type=positive, default=64, metavar="PX", help="64 (default) or 128 pixels")
     add("--seed", type=whole, default=0, metavar="N")
@@ -208,10 +172,10 @@ def _add_run(commands) -> None:
 
 def _add_data(commands) -> None:
     add = _command(commands, download, "Fetch a public data set.").add_argument
-    add("name", metavar="NAME", help="ham10000")
+    add("name", metavar="NAME", help="ham10000, digits (MNIST)")
     add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
     add = _command(commands, prepare, "Crop, resize, clean and fold raw photographs.").add_argument
-    add("name", metavar="NAME", help="phantom, ham10000, folder")
+    add("name", metavar="NAME", help="phantom, ham10000, digits, folder")
     add("--source", type=folder, metavar="DIR", help="raw photographs; phantom is drawn there")
     add("--size", type=positive, required=True, metavar="PX", help="64 or 128")
     add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
@@ -223,12 +187,16 @@ def _add_data(commands) -> None:
 
 def _add_gans(commands) -> None:
     add = _command(commands, train, "Train one GAN on prepared data.").add_argument
-    add("gan", metavar="GAN", help="dcgan, …")
+    add("gan", metavar="GAN", help="dcgan, cgan, wgan, wgan_gp, sngan, acgan, progan, r3gan …")
     add("--data", type=folder, required=True, metavar="PREPARED")
     add("--run", type=folder, required=True, metavar="DIR", help="the folder to fill")
     add("--preset", default="laptop", metavar="P", help="where budget and batch size come from")
     add("--images", type=positive, metavar="N", help="budget: images shown to the discriminator")
+    add("--batch", type=positive, metavar="N", help="images in a batch")
     add("--class", dest="class_name", default="", metavar="C", help="train on one class")
+    add("--order", default="", metavar="O", help="natural, or balanced: every class as often")
+    add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of the GAN, such as n_critic=1 or augment=translation,colour")  # fmt: skip
     add("--resume", action="store_true", help="go on with the training in --run")
     add("--seed", type=whole, default=0, metavar="N")
     _add_common(add)
@@ -238,6 +206,7 @@ def _add_gans(commands) -> None:
     add("--class", dest="class_name", default="", metavar="C")
     add("--seed", type=whole, default=0, metavar="N")
     add("--to", type=folder, required=True, metavar="DIR")
+    add("--checkpoint", default="last", metavar="W", help="last (default), or best by KID")
     add = _command(commands, measure, "Write metrics.csv of a run.").add_argument
     add("run", type=folder, metavar="RUN", help="a folder below runs/")
     add("--data", type=folder, metavar="PREPARED", help="default: the run's own")

@@ -102,7 +102,9 @@ def nearest(
 def typical_distance(images: np.ndarray, describe: Describe = thumbnails) -> float:
     """Median distance of two different images of a set, in the measure of `nearest`, one view."""
     unit = _unit(describe(images))
-    return float(np.median((1 - unit @ unit.T)[np.triu_indices(len(unit), 1)]))
+    empty = ~unit.any(1)  # without a direction, and yet one picture over and over
+    distance = np.where(empty[:, None] & empty, 0, 1 - unit @ unit.T)
+    return float(np.median(distance[np.triu_indices(len(unit), 1)]))
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,24 @@ from .files import write_atomic
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
+BEST = "best.pt"  # the weights of the moment with the lowest KID on the validation part
 DIGEST = 64  # hex characters of a SHA-256
 
 
 def save(folder: Path, state: dict[str, Any]) -> Path:
     """Writes `folder/checkpoint.pt`; the one that was there becomes `checkpoint.previous.pt`."""
+    path = Path(folder) / NAME
+    if path.exists():
+        _keep_previous(path)
+    return write(path, state)
+
+
+def write(path: Path, state: dict[str, Any]) -> Path:
+    """`path`, now holding `state` and the digest of itself."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     # the last two bytes of a zip file are the length of its comment
     body = buffer.getvalue()[:-2] + DIGEST.to_bytes(2, "little")
-    path = Path(folder) / NAME
-    if path.exists():
-        _keep_previous(path)
     return write_atomic(path, body + hashlib.sha256(body).hexdigest().encode())
 
 
@@ -68,7 +74,7 @@ def load(folder: Path) -> dict[str, Any]:
         if not path.exists():
             continue
         try:
-            state = _read(path)
+            state = read(path)
         except CheckpointError as error:
             problems.append(str(error))
         else:
@@ -84,7 +90,10 @@ def load(folder: Path) -> dict[str, Any]:
     )
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
+    """The state in one checkpoint file; CheckpointError when it is damaged, or no such file."""
+    if not path.exists():
+        raise CheckpointError(f"{path} is missing: take the last checkpoint, or train again.")
     content = path.read_bytes()
     if hashlib.sha256(content[:-DIGEST]).hexdigest().encode() != content[-DIGEST:]:
         raise CheckpointError(f"{path} is damaged (checksum).")

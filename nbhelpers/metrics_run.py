@@ -35,6 +35,7 @@ def encoders(run_folder: Path, device: torch.device | str = "cpu") -> dict[str, 
     lesion = Path(run_folder) / "encoder" / "encoder.pt"
     sources = {
         "lesion ResNet-18": lambda: features.lesion_encoder(lesion, device),
+        "ImageNet EfficientNet-Lite0": lambda: features.efficientnet_lite(device),
         "Inception": lambda: features.inception(features.inception_path(), device),
     }
     found: dict[str, Encoder | str] = {}

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 
 from . import __version__, config, datasets, prepare
 from .errors import DataError, UsageError
+from .features import Encoder
 from .files import write_atomic
+from .lesion_encoder import trained_encoder
 from .run_places import places
 
 
@@ -29,6 +31,7 @@ class Run:
     seed: int
     device: torch.device
     paths: config.Paths
+    source: str = ""  # the folder of raw photographs, where the reader named one
 
     @property
     def folder(self) -> Path:
@@ -42,17 +45,21 @@ class Run:
         return " · ".join(parts)
 
     def raw(self) -> datasets.RawDataset:
-        """The raw photographs. The phantom data set is made when it is not there."""
-        if self.dataset == "phantom":
-            from .datasets import phantom
-
-            phantom.make(self.paths.raw, self.preset.phantom_images)
+        """The raw photographs. Phantoms are drawn when they are not there; digits are
+        scikit-learn's where there is neither MNIST nor a named source."""
+        count = self.preset.phantom_images
+        datasets.make_built_in(self.dataset, self.paths.raw, self.source, count)
         return datasets.read(self.dataset, self.paths.raw)
 
     def prepared(self) -> prepare.Prepared:
         """The prepared arrays that notebook 02 writes; DataError that says so when they are
         missing."""
         return prepare.load_prepared(self.paths.prepared)
+
+    def encoder(self, prepared: prepare.Prepared) -> Encoder:
+        """The lesion encoder of this run (fold 0), which judges checkpoints and samples; it is
+        trained first when it is not there."""
+        return trained_encoder(prepared, 0, self.preset.encoder_steps, self.device, self.folder)
 
     def gan_folder(self, name: str) -> Path:
         return self.folder / "gans" / name
@@ -119,7 +126,7 @@ def start(
     root = config.project_root()
     where = places(root, preset, dataset, source, image_size, seed, runs)
     known = config.preset(preset), dataset, image_size, seed, config.pick_device(device)
-    run = Run(notebook, *known, where)
+    run = Run(notebook, *known, where, source)
     run.folder.mkdir(parents=True, exist_ok=True)
     versions = {"nbhelpers": __version__, "torch": torch.__version__}
     versions["torchvision"] = torchvision.__version__

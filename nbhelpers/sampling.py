@@ -34,16 +34,23 @@ def _block(z_dim: int, seed: int, index: int) -> torch.Tensor:
 
 @torch.no_grad()
 def decode(gan: GAN, z: torch.Tensor, label: torch.Tensor | None = None) -> np.ndarray:
-    """Images uint8 (N, S, S, 3) that G_average makes of `z` (N, z_dim), in float32 and by
-    blocks."""
+    """Images uint8 (N, S, S, 3) that G_average makes of `z` (N, z_dim), in float32 and by blocks.
+
+    Without `label` int64 (N,) a conditional GAN draws its classes in turn.
+    A GAN that is still growing draws smaller; its pixels are repeated to fill S.
+    """
     device = next(gan.G_average.parameters()).device
     gan.G_average.eval()
+    if label is None and gan.conditional:
+        label = torch.arange(len(z)) % gan.settings["classes"]
     images = []
     for start in range(0, len(z), BLOCK):
         part = slice(start, start + BLOCK)
         given = None if label is None else label[part].to(device)
         images.append(to_uint8(gan.G_average(z[part].to(device), given)))
-    return np.concatenate(images)
+    drawn = np.concatenate(images)
+    times = gan.settings["image_size"] // drawn.shape[1]
+    return drawn.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def generate(gan: GAN, count: int, seed: int, label: torch.Tensor | None = None) -> np.ndarray:
@@ -54,28 +61,35 @@ def generate(gan: GAN, count: int, seed: int, label: torch.Tensor | None = None)
     return decode(gan, fixed_noise(gan.z_dim, count, seed), label)
 
 
-def walk(gan: GAN, steps: int, seed: int) -> np.ndarray:
+def walk(gan: GAN, steps: int, seed: int, label: int = 0) -> np.ndarray:
     """Images uint8 (steps, S, S, 3) along the great circle between two noises (White 2016: not
-    through the centre)."""
+    through the centre), all of the class `label` where the GAN is told one."""
     a, b = fixed_noise(gan.z_dim, 2, seed).double()
     angle = torch.arccos(torch.dot(a, b) / (a.norm() * b.norm()))
     t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
     z = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
-    return decode(gan, z.float())
+    return decode(gan, z.float(), torch.full((steps,), label))
 
 
-def load(folder: Path, device: torch.device | str = "cpu") -> GAN:
-    """The GAN whose checkpoint is in `folder`, ready to sample."""
-    state = checkpoints.load(folder)
-    name, settings = state["config"]["gan"], state["config"]["settings"]
-    gan = GANS[one_of("GAN", name, GANS)](**settings)
+def load(folder: Path, device: torch.device | str = "cpu", which: str = "last") -> GAN:
+    """The GAN whose checkpoint is in `folder`, ready to sample; `which` is "last" or "best" (lowest
+    KID on the validation part)."""
+    return _loaded(folder, device, which)[0]
+
+
+def _loaded(folder: Path, device: torch.device | str, which: str) -> tuple[GAN, list[str]]:
+    """The GAN and the names of its classes."""
+    best = one_of("checkpoint", which, ("last", "best")) == "best"
+    state = checkpoints.read(Path(folder) / checkpoints.BEST) if best else checkpoints.load(folder)
+    known = state["config"]
+    gan = GANS[one_of("GAN", known["gan"], GANS)](**known["settings"])
     try:
         gan.load_state_dict(state["training"]["gan"])
     except RuntimeError as error:
         raise CheckpointError(
-            f"{folder}: weights do not fit {name} ({str(error).splitlines()[1].strip()})"
+            f"{folder}: weights do not fit {known['gan']} ({str(error).splitlines()[1].strip()})"
         ) from error
-    return gan.to(device).eval()
+    return gan.to(device).eval(), known["classes"]
 
 
 def write_synthetic(
@@ -126,21 +140,35 @@ def progress_gif(frames: list[np.ndarray], path: Path, milliseconds: int = 350) 
     return write_atomic(path, buffer.getvalue())
 
 
-def export(folder: Path, count: int, to: Path, class_name: str = "", seed: int = 0) -> Path:
+def export(
+    folder: Path,
+    count: int,
+    to: Path,
+    class_name: str = "",
+    seed: int = 0,
+    which: str = "last",
+) -> Path:
     """`count` generated images as PNG files in `to`, with `images.csv` (image, label) and
     `card.json` beside them.
 
-    The layout is what `--dataset folder` reads. With `class_name` the GAN trained on that class is
-    used.
+    The layout is what `--dataset folder` reads. With `class_name` a conditional GAN is asked for
+    that class, and of another the one trained on that class is used.
     """
     if Path(to).exists() and any(Path(to).iterdir()):
         raise DataError(
             f"{to} is not empty: choose a new folder, so that no list of images is lost."
         )
-    source = Path(folder) / "by_class" / class_name if class_name else Path(folder)
-    images = generate(load(source), count, seed)
+    source = Path(folder)
+    gan, classes = _loaded(source, "cpu", which)
+    if class_name and not gan.conditional and read_json(source / CARD)["class"] != class_name:
+        source = source / "by_class" / class_name
+        gan, classes = _loaded(source, "cpu", which)
+    if gan.conditional:
+        one_of("class", class_name, classes)
+    asked = torch.full((count,), classes.index(class_name) if class_name else 0)
+    images = generate(gan, count, seed, asked)
     card = read_json(source / CARD)
-    label = "unlabelled" if card["class"] == "all" else card["class"]
+    label = class_name or ("unlabelled" if card["class"] == "all" else card["class"])
     names = [f"{label}_{seed}_{i:05d}.png" for i in range(count)]
     for name, image in zip(names, images, strict=True):
         write_picture(Path(to) / label / name, Image.fromarray(image))

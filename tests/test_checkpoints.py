@@ -31,6 +31,23 @@ def test_plain_torch_can_read_it(tmp_path):
     assert torch.load(path, weights_only=True)["number"] == 3
 
 
+def test_one_file_is_read_alone_and_nothing_takes_its_place(tmp_path):
+    checkpoints.save(tmp_path, state(1))
+    best = checkpoints.write(tmp_path / checkpoints.BEST, state(2))
+    assert checkpoints.read(best)["number"] == 2
+    assert checkpoints.load(tmp_path)["number"] == 1  # the best one is no checkpoint to go on from
+    checkpoints.write(best, state(3))
+    assert checkpoints.read(best)["number"] == 3
+    assert not (tmp_path / checkpoints.PREVIOUS).exists()
+    best.write_bytes(best.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"best\.pt is damaged"):
+        checkpoints.read(best)
+    best.unlink()
+    with pytest.raises(CheckpointError, match=r"best\.pt is missing"):
+        checkpoints.read(best)
+    assert not checkpoints.exists(tmp_path / "elsewhere")
+
+
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "tail"])
 def test_damage_is_found_and_the_previous_one_used(tmp_path, capsys, damage):
     checkpoints.save(tmp_path, state(1))

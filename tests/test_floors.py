@@ -13,11 +13,13 @@ FLOORS = [
     {"losses", "blocks", "augment"},
     {"gans"},
     {"checkpoints", "training"},
-    {"sampling", "gan_folders", "gan_runs"},
+    {"sampling", "gan_folders", "gan_jobs"},
     {"paired", "degradation", "features", "metrics", "audit", "evaluation_sets"},
-    {"classifier", "arms", "predictions", "statistics", "comparison", "metrics_run"},
+    {"classifier", "arms", "predictions", "statistics", "comparison", "metrics_run",
+     "lesion_encoder", "health", "gan_observer", "gan_runs", "obedience"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",
-     "report", "report_data", "report_style", "report_tables", "doctor", "notebook", "__main__"},
+     "report", "report_data", "report_style", "report_tables", "doctor", "notebook", "arguments",
+     "__main__"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1,6 +1,7 @@
 """A GAN's folder: what it holds, how it resumes after a kill, and what it refuses."""
 
 import dataclasses
+import itertools
 import signal
 import subprocess
 import sys
@@ -11,12 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from small_gans import CPU, equal
 
-from nbhelpers import checkpoints, gan_folders, gan_runs, sampling, splits
-from nbhelpers.errors import CheckpointError, LeakageError, UsageError
-from nbhelpers.gan_runs import Job
+from nbhelpers import checkpoints, gan_folders, gan_runs, health, sampling, splits
+from nbhelpers.errors import CheckpointError, LeakageError, TrainingDiverged, UsageError
+from nbhelpers.gan_jobs import Job
+from nbhelpers.gans import DCGAN
 
-CPU = torch.device("cpu")
 SMALL = {"width": 4, "z_dim": 8}
 
 
@@ -39,6 +41,7 @@ def test_the_folder_holds_what_the_design_says(prepared, tmp_path):
     assert names == {
         "checkpoint.pt",
         "history.csv",
+        "health.csv",
         "card.json",
         "samples",
         "progress.gif",
@@ -68,10 +71,10 @@ def test_it_trains_on_the_folds_training_lesions_only(prepared, tmp_path):
 
 def test_a_finished_training_has_nothing_to_do(prepared, tmp_path, capsys):
     gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
-    before = {p: p.read_bytes() for p in (tmp_path / "dcgan").rglob("*") if p.is_file()}
+    before = contents(tmp_path / "dcgan")
     gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU, resume=True)
     assert "nothing to do" in capsys.readouterr().out
-    assert {p: p.read_bytes() for p in (tmp_path / "dcgan").rglob("*") if p.is_file()} == before
+    assert contents(tmp_path / "dcgan") == before
 
 
 def test_a_folder_in_use_is_refused_without_resume(prepared, tmp_path):
@@ -127,15 +130,71 @@ def test_a_run_without_gans_says_what_to_run(tmp_path):
         gan_folders.trained(tmp_path)
 
 
+def contents(folder) -> dict:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def breaks_down(monkeypatch, player_loss: str) -> None:
+    """From now on this loss of a DCGAN is nan."""
+    known = getattr(DCGAN, player_loss)
+    monkeypatch.setattr(
+        DCGAN, player_loss, lambda gan, batch: {"lost": known(gan, batch).popitem()[1] * np.nan}
+    )
+
+
+def test_a_training_that_diverges_leaves_the_last_good_checkpoint(prepared, tmp_path, monkeypatch):
+    folder = tmp_path / "dcgan"
+    gan_runs.train_run(job(48), prepared, folder, CPU)
+    before = contents(folder)
+    with monkeypatch.context() as patched:
+        breaks_down(patched, "g_loss")
+        with pytest.raises(TrainingDiverged) as found:
+            gan_runs.train_run(job(96), prepared, folder, CPU, resume=True)
+    for told in ("loss g_lost is nan at step 4", "last good checkpoint is at 48 images"):
+        assert told in str(found.value)
+    assert contents(folder) == before
+    assert sampling.generate(sampling.load(folder), 2, 0).shape == (2, 64, 64, 3)
+    gan_runs.train_run(job(96), prepared, folder, CPU, resume=True)  # and it can be gone on with
+    gan_runs.train_run(job(96), prepared, tmp_path / "whole", CPU)
+    assert same_weights(folder, tmp_path / "whole")
+
+
+def test_where_nothing_was_saved_yet_no_checkpoint_is_promised(prepared, tmp_path, monkeypatch):
+    breaks_down(monkeypatch, "d_loss")
+    with pytest.raises(TrainingDiverged, match="loss d_lost is nan at step 1") as found:
+        gan_runs.train_run(job(), prepared, tmp_path / "dcgan", CPU)
+    assert not checkpoints.exists(tmp_path / "dcgan")
+    assert "last good checkpoint" not in str(found.value)
+
+
+def test_the_moment_with_the_lowest_kid_is_kept_beside_the_last(prepared, tmp_path, monkeypatch):
+    kids, seen = itertools.count(10.0, 10.0), []  # the first moment is the best
+
+    def taken(self, gan, seed):
+        seen.append({name: value.clone() for name, value in gan.state_dict().items()})
+        return {"kid": next(kids), "spread": 1.0, "told_apart": 0.5}
+
+    monkeypatch.setattr(health.Health, "__call__", taken)
+    gan_runs.train_run(job(16 * 4), prepared, tmp_path / "dcgan", CPU)
+    best, last = (sampling.load(tmp_path / "dcgan", which=w) for w in ("best", "last"))
+    assert len(seen) > 1
+    assert equal(best.state_dict(), seen[0])
+    assert equal(last.state_dict(), seen[-1])
+    assert not equal(best.state_dict(), last.state_dict())
+    card = gan_folders.read_card(tmp_path / "dcgan")
+    assert "best 10 at" in card["health"]
+
+
 TRAIN = """
     import sys, torch
     from pathlib import Path
-    from nbhelpers import gan_runs, prepare
+    from nbhelpers import features, gan_jobs, gan_observer, gan_runs, prepare
     torch.set_num_threads(1)
-    gan_runs.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    gan_observer.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     prepared = prepare.load_prepared(Path(sys.argv[1]))
-    job = gan_runs.Job("dcgan", 1600, 16, settings={"width": 4, "z_dim": 8})
-    gan_runs.train_run(job, prepared, Path(sys.argv[2]), torch.device("cpu"), resume=True)
+    job = gan_jobs.Job("dcgan", 1600, 16, settings={"width": 4, "z_dim": 8})
+    folder, encoder = Path(sys.argv[2]), features.random_encoder(0)
+    gan_runs.train_run(job, prepared, folder, torch.device("cpu"), True, encoder=encoder)
 """
 
 
@@ -155,7 +214,10 @@ def test_killed_and_resumed_equals_never_killed(prepared, tmp_path):
     assert train_in_a_process(prepared, killed).wait() == 0
     assert train_in_a_process(prepared, whole).wait() == 0
     assert same_weights(killed, whole)
-    assert (killed / "history.csv").read_bytes() == (whole / "history.csv").read_bytes()
+    for name in ("history.csv", "health.csv"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    best, other = (sampling.load(folder, which="best").state_dict() for folder in (killed, whole))
+    assert equal(best, other)
     for one, other in zip(
         gan_folders.sample_sheets(killed)[1], gan_folders.sample_sheets(whole)[1], strict=True
     ):

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from small_gans import build
 
-from nbhelpers import checkpoints, datasets, gan_runs, sampling
+from nbhelpers import checkpoints, datasets, gan_jobs, gan_runs, sampling
 from nbhelpers.errors import CheckpointError, UsageError
 from nbhelpers.gans import DCGAN
 
@@ -19,9 +20,9 @@ def gan():
 @pytest.fixture(scope="module")
 def folder(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gans") / "dcgan"
-    job = gan_runs.Job("dcgan", 64, 16, settings={"width": 4, "z_dim": 8})
+    job = gan_jobs.Job("dcgan", 64, 16, settings={"width": 4, "z_dim": 8})
     gan_runs.train_run(job, prepared, folder, torch.device("cpu"))
-    small = gan_runs.Job("dcgan", 32, 8, class_name="mel", settings={"width": 4, "z_dim": 8})
+    small = gan_jobs.Job("dcgan", 32, 8, class_name="mel", settings={"width": 4, "z_dim": 8})
     gan_runs.train_run(
         small, prepared, folder / "by_class" / "mel", torch.device("cpu"), start_from=folder
     )
@@ -58,6 +59,41 @@ def test_a_loaded_gan_gives_the_same_samples(folder):
         sampling.generate(sampling.load(folder), 4, 0),
         sampling.generate(sampling.load(folder), 4, 0),
     )
+
+
+def test_best_is_another_file_than_last(folder, tmp_path):
+    state = checkpoints.load(folder)
+    checkpoints.save(tmp_path, state)
+    with pytest.raises(CheckpointError, match=r"best\.pt is missing: take the last checkpoint"):
+        sampling.load(tmp_path, which="best")
+    last = sampling.load(tmp_path, which="last")
+    for name in ("G.to_image.bias", "G_average.to_image.bias"):
+        state["training"]["gan"][name] += 1.0
+    checkpoints.write(tmp_path / checkpoints.BEST, state)
+    best = sampling.load(tmp_path, which="best")
+    assert np.array_equal(
+        sampling.generate(sampling.load(tmp_path), 2, 0), sampling.generate(last, 2, 0)
+    )
+    assert sampling.generate(best, 2, 0).mean() > sampling.generate(last, 2, 0).mean() + 20
+    content = (tmp_path / checkpoints.BEST).read_bytes()
+    (tmp_path / checkpoints.BEST).write_bytes(content[:-1] + b"!")
+    with pytest.raises(CheckpointError, match=r"best\.pt is damaged"):
+        sampling.load(tmp_path, which="best")
+    with pytest.raises(UsageError, match="'bst' is unknown: did you mean 'best'"):
+        sampling.load(tmp_path, which="bst")
+
+
+def test_samples_obey_the_label_they_are_asked_for():
+    gan = build("cgan", width=4)
+    one, other = (sampling.generate(gan, 4, 0, torch.full((4,), c)) for c in (0, 1))
+    assert not np.array_equal(one, other)
+    mixed = sampling.generate(gan, 4, 0, torch.tensor([0, 1, 1, 0]))
+    assert np.array_equal(mixed[[0, 3]], one[[0, 3]])
+    assert np.array_equal(mixed[[1, 2]], other[[1, 2]])
+    in_turn = sampling.generate(gan, 4, 0)  # what is not asked for comes class by class
+    assert np.array_equal(in_turn[[0, 3]], one[[0, 3]]) and np.array_equal(in_turn[1], other[1])
+    steps = [sampling.walk(gan, 4, 0, label=c) for c in (0, 1)]
+    assert np.array_equal(steps[0], sampling.walk(gan, 4, 0)) and not np.array_equal(*steps)
 
 
 def test_weights_that_do_not_fit_are_refused(folder, tmp_path):

@@ -1,0 +1,126 @@
+"""What is trained on what: a job, the GAN it builds, and what makes two jobs the same."""
+
+import ast
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from . import checkpoints, splits
+from .config import mix
+from .errors import CheckpointError, TrainingError, UsageError, one_of
+from .files import sha256_file
+from .gans import GAN, GANS
+from .prepare import Prepared
+from .training import Budget
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained on what. `settings` are settings of the GAN other than the defaults."""
+
+    gan: str
+    images: int  # budget, images shown to D
+    batch_size: int = 32
+    seed: int = 0
+    fold: int = 0
+    class_name: str = ""  # "" trains on all classes
+    settings: dict = field(default_factory=dict)
+    order: str = ""  # "natural" or "balanced"; "" balances the classes of a conditional GAN
+
+    def rows(self, prepared: Prepared) -> np.ndarray:
+        """Row numbers trained on: the training part of the fold, of one class when one is named.
+
+        UsageError for an unknown class; TrainingError for one that is too small to train on.
+        """
+        rows = splits.parts(prepared.table, self.fold)["train"]
+        if not self.class_name:
+            return rows
+        one_of("class", self.class_name, prepared.classes)
+        rows = rows[prepared.table["dx"].to_numpy()[rows] == self.class_name]
+        if len(rows) < self.batch_size:
+            raise TrainingError(
+                f"class {self.class_name} has {len(rows)} training images in fold {self.fold}, "
+                f"fewer than one batch of {self.batch_size}: set the batch size to at most "
+                f"{len(rows)}, or train a conditional GAN on all classes (cgan)."
+            )
+        return rows
+
+    def build(self, prepared: Prepared) -> GAN:
+        """The GAN with its first weights, which follow from the seed."""
+        kind = GANS[one_of("GAN", self.gan, GANS)]
+        with torch.random.fork_rng([]):
+            torch.manual_seed(mix(self.seed, 0))
+            return kind(prepared.image_size, len(prepared.classes), **self.settings)
+
+    def budget(self, gan: GAN) -> Budget:
+        order = self.order or ("balanced" if gan.conditional else "natural")
+        return Budget(self.images, self.batch_size, self.seed, order)
+
+    def identity(self, gan: GAN, prepared: Prepared, start_from: Path | None) -> dict:
+        """What a checkpoint must share with this job to be its past. The budget is left out: it may
+        grow."""
+        known = asdict(self) | {
+            "settings": gan.settings,
+            "order": self.budget(gan).order,
+            "classes": list(prepared.classes),
+            "data": prepared.manifest["sha256"]["images.npy"],
+            "start_from": "" if start_from is None else sha256_file(start_from / checkpoints.NAME),
+        }
+        del known["images"]
+        return known
+
+
+def parsed_settings(kind: type[GAN], texts: dict[str, str]) -> dict[str, object]:
+    """Settings of a GAN out of what was typed: numbers, true or false, and text as they are
+    meant. UsageError for a name or a value that is not."""
+    known, found = kind.defaults(), {}
+    for name, text in texts.items():
+        default = known[one_of("setting", name, known)]
+        try:
+            found[name] = text if isinstance(default, str) else ast.literal_eval(text.capitalize())
+        except (ValueError, SyntaxError) as error:
+            raise UsageError(
+                f"setting {name} is {text!r}: expected {type(default).__name__}, such as {default}."
+            ) from error
+    return found
+
+
+def differences(state: dict, identity: dict) -> list[str]:
+    """In what the training in a checkpoint was another one, a sentence each."""
+    return [
+        f"{k} was {state['config'].get(k)!r}, is {v!r}"
+        for k, v in identity.items()
+        if state["config"].get(k) != v
+    ]
+
+
+def refuse_another(state: dict, identity: dict, folder: Path, resume: bool) -> None:
+    """Raises CheckpointError unless `state` is this job's past and may be gone on with."""
+    if not resume:
+        raise CheckpointError(
+            f"{folder} holds a training: pass --resume to go on with it, or choose another folder."
+        )
+    if found := differences(state, identity):
+        raise CheckpointError(
+            f"{folder} holds another training: {'; '.join(found)}. Choose another folder."
+        )
+
+
+def take_weights(gan: GAN, folder: Path, classes: tuple[str, ...]) -> None:
+    """Starts `gan` from the weights in `folder`; CheckpointError when that is another GAN, or one
+    of other classes."""
+    state = checkpoints.load(folder)
+    known = state["config"]
+    if gan.conditional and known["classes"] != list(classes):
+        raise CheckpointError(
+            f"{folder} knows the classes {', '.join(known['classes'])}, the data have "
+            f"{', '.join(classes)}: start from a GAN of the same classes."
+        )
+    if known["settings"] != gan.settings:
+        raise CheckpointError(
+            f"{folder} has settings {known['settings']}, not {gan.settings}: "
+            "start from a GAN of the same settings."
+        )
+    gan.load_state_dict(state["training"]["gan"])

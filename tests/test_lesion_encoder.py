@@ -1,0 +1,34 @@
+"""The encoder that judges checkpoints: one for a run and a fold, whatever the GAN's seed."""
+
+import pytest
+from small_gans import CPU
+from small_lesions import tiny
+
+from nbhelpers import classifier
+from nbhelpers.lesion_encoder import trained_encoder
+from nbhelpers.splits import parts
+
+
+@pytest.fixture(scope="module")
+def lesions(tmp_path_factory):
+    return tiny(tmp_path_factory.mktemp("lesions"), (10, 10, 10))
+
+
+def refused(*arguments, **settings):
+    raise AssertionError("trained again")
+
+
+def test_it_is_trained_once_on_the_folds_training_lesions(lesions, tmp_path, monkeypatch):
+    encoder = trained_encoder(lesions, 0, 1, CPU, tmp_path)
+    groups = lesions.table["group_id"]
+    part = parts(lesions.table, 0)
+    assert set(encoder.training_groups) == set(groups.iloc[part["train"]])
+    assert not set(encoder.training_groups) & set(groups.iloc[[*part["validation"], *part["test"]]])
+    assert (tmp_path / "encoder" / "encoder.pt").exists()
+    monkeypatch.setattr(classifier, "train", refused)
+    again = trained_encoder(lesions, 0, 1, CPU, tmp_path)
+    assert again.identity == encoder.identity
+    assert (again(lesions.images[:3]) == encoder(lesions.images[:3])).all()
+    for other in ({"fold": 1, "steps": 1}, {"fold": 0, "steps": 2}):
+        with pytest.raises(AssertionError, match="trained again"):
+            trained_encoder(lesions, other["fold"], other["steps"], CPU, tmp_path)
