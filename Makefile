@@ -23,6 +23,7 @@ test: $(READY)
 bench: $(READY)
 	@$(RUN) benchmarks/prepare.py
 	@$(RUN) benchmarks/training.py
+	@$(RUN) benchmarks/gan_steps.py
 
 lint: $(READY)
 	@$(RUN) -m ruff check .

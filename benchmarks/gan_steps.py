@@ -1,0 +1,79 @@
+"""Every GAN's step beside DCGAN's: images a second, and arithmetic a second.
+
+A GAN may be slow because its networks are larger or because it plays D more often: that is its
+recipe. It must not be slow because its code is. So the yardstick is floating-point operations a
+second, forward, backward and penalties counted by torch, as a share of what the DCGAN step reaches
+in the same minutes. Interleaved windows, medians; the first window warms up.
+
+    python benchmarks/gan_steps.py [--size 128] [--batch 8] [--width 32] [--markdown]
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from nbhelpers.config import preset
+from nbhelpers.gans import GANS
+from nbhelpers.training import Budget, Training, TrainingImages
+
+IMAGES = 480  # shown to D in a window
+WINDOWS = 5
+CLASSES = 7
+
+
+def training(name: str, size: int, batch: int, width: int) -> Training:
+    device = torch.device("cpu")
+    images = np.random.default_rng(0).integers(0, 256, (1000, size, size, 3), dtype=np.uint8)
+    data = TrainingImages(images, np.arange(1000) % CLASSES, device)
+    gan = GANS[name](size, CLASSES, width=width)
+    return Training(gan, data, Budget(10**9, batch), device)
+
+
+def play(one: Training, images: int) -> None:
+    """Whole steps, as the loop plays them, in the last third of the budget: ProGAN full-grown."""
+    for _ in range(max(1, images // one.images_per_step)):
+        one._play()
+        one.step += 1
+
+
+def operations(one: Training) -> float:
+    """GFLOP of a step for each image shown to D."""
+    counter = FlopCounterMode(display=False)
+    with counter:
+        play(one, one.images_per_step)
+    return counter.get_total_flops() / one.images_per_step / 1e9
+
+
+def main() -> None:
+    chosen, parser = preset("laptop"), argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=chosen.gan_batch)
+    parser.add_argument("--width", type=int, default=chosen.gan_width)
+    args = parser.parse_args()
+    every = {name: training(name, args.size, args.batch, args.width) for name in GANS}
+    for one in every.values():
+        one.step = int(0.9 * one.steps)
+    work = {name: operations(one) for name, one in every.items()}
+    taken: dict[str, list[float]] = {name: [] for name in every}
+    for window in range(WINDOWS + 1):
+        for name, one in every.items():
+            start = time.perf_counter()
+            play(one, IMAGES)
+            if window:
+                taken[name].append(time.perf_counter() - start)
+    print(f"{args.size} px, batch {args.batch}, width {args.width}, "
+          f"{torch.get_num_threads()} threads, {every['dcgan'].precision}\n")  # fmt: skip
+    print("| GAN | GFLOP an image | images/s | GFLOP/s | share of DCGAN's |")
+    print("|---|---|---|---|---|")
+    speed = {name: IMAGES / np.array(times) for name, times in taken.items()}
+    for name, rate in speed.items():
+        done, usual = rate * work[name], speed["dcgan"] * work["dcgan"]  # GFLOP/s, window by window
+        speeds = f"{np.median(rate):.0f} | {np.median(done):.0f}"
+        print(f"| {name} | {work[name]:.2f} | {speeds} | {np.median(done / usual):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
