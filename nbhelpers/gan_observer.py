@@ -16,7 +16,8 @@ from .training import Training
 
 SAMPLES_SEED = 1  # the fixed noise of every picture taken during training
 COLUMNS = 8  # samples in a row of a picture, at most, and rows
-MOMENTS = 12  # pictures taken on the way, evenly in images shown
+MOMENTS = 12  # pictures taken on the way, evenly in images shown...
+SHORT, SHORT_MOMENTS = 2_000, 4  # ...and in a training of fewer images than this
 EVERY = 2  # of those moments is also examined
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 HEALTH = "health.csv"
@@ -35,6 +36,7 @@ class Observer:
         self.noise = sampling.fixed_noise(training.gan.z_dim, self.columns * COLUMNS, SAMPLES_SEED)
         self.label = torch.arange(len(self.noise)) % classes
         self.last_good = training.images_seen or None
+        self.moments = SHORT_MOMENTS if training.budget.images < SHORT else MOMENTS
         total = training.steps * training.images_per_step
         self.tell = reporter(f"training {folder.name}", total, "images", training.images_seen)
         self.health = _known_health(folder, training.images_seen)
@@ -49,7 +51,7 @@ class Observer:
 
     def __call__(self, training: Training) -> None:
         moment, earlier = (
-            MOMENTS * s // training.steps
+            self.moments * s // training.steps
             for s in (training.step, training.step - training.log_every)
         )
         if training.at_log_point and moment > earlier:

@@ -16,8 +16,9 @@ from .gans import GAN
 from .prepare import Prepared
 from .training import Training, TrainingImages
 
-IMAGES_LEFT = 500  # written when a training is finished...
+IMAGES_LEFT = 500  # written when a training is finished, at most...
 IMAGES_OF_A_CLASS = 250  # ...and of every class, when G can be asked for one
+IMAGES_SHOWN = 10  # to D for each image left, or for two of each class: few by an experiment
 
 
 def train_run(
@@ -135,17 +136,19 @@ def _write_images(gan: GAN, job: Job, prepared: Prepared, folder: Path, groups: 
     """Leaves `synthetic.npz` where the class of the images is known, and `samples.npz`, a mix of
     all classes in the proportions of the photographs, of a GAN of all classes."""
     classes, label = np.arange(len(prepared.classes)), None
+    left = min(IMAGES_LEFT, max(20, job.images // IMAGES_SHOWN))
+    of_a_class = min(IMAGES_OF_A_CLASS, max(20, 2 * job.images // IMAGES_SHOWN))
     if not job.class_name:
         if gan.conditional:
             known = prepared.table["label"].to_numpy()[job.rows(prepared)]
-            label = torch.from_numpy(np.random.default_rng(job.seed).choice(known, IMAGES_LEFT))
-        images = sampling.generate(gan, IMAGES_LEFT, job.seed + 2, label)
+            label = torch.from_numpy(np.random.default_rng(job.seed).choice(known, left))
+        images = sampling.generate(gan, left, job.seed + 2, label)
         sampling.write_samples(folder / "samples.npz", images)
         if not gan.conditional:
             return
-        labels = np.repeat(classes, IMAGES_OF_A_CLASS)
+        labels = np.repeat(classes, of_a_class)
     else:
-        labels = np.full(IMAGES_LEFT, prepared.classes.index(job.class_name))
+        labels = np.full(left, prepared.classes.index(job.class_name))
     images = sampling.generate(gan, len(labels), job.seed + 4, torch.from_numpy(labels))
     sampling.write_synthetic(folder / "synthetic.npz", images, labels, prepared.classes, groups)
 

@@ -28,7 +28,7 @@ SIZE = 32  # pixels a side: a quarter of the work of 64, and enough for a digit
 PER_CLASS = 170  # scikit-learn has 174 of its rarest digit
 COARSE = 8  # pixels a side that the reader looks at
 OF_EACH = 50  # images of a class that are generated and read
-IMAGES = {"smoke": 320, "laptop": 12_000, "full": 60_000}  # shown to D
+IMAGES = {"smoke": 320, "laptop": 8_000, "full": 60_000}  # shown to D
 SETTINGS = {"width": 24, "z_dim": 64, "learning_rate_d": 1e-3, "learning_rate_g": 1e-3}
 
 Describe = Callable[[np.ndarray], np.ndarray]
