@@ -18,6 +18,7 @@ STEPS = 120  # a log point every two steps, a moment every ten
 @pytest.fixture(autouse=True)
 def small_pictures(monkeypatch):
     monkeypatch.setattr(gan_observer, "COLUMNS", 2)
+    monkeypatch.setattr(gan_observer, "SHORT", 0)
 
 
 def stood_at(step: int = 0) -> Training:
@@ -95,6 +96,12 @@ def test_pictures_and_health_are_spread_over_the_budget(whole, tmp_path):
     assert table["images"].tolist() == pictured[EVERY::EVERY]
     assert list(table) == ["images", "kid", "spread", "told_apart", "drift"]
     assert (table["drift"] > 0).all() and best == 8 * 60
+
+
+def test_a_short_training_stops_for_fewer_pictures(tmp_path, monkeypatch):
+    monkeypatch.setattr(gan_observer, "SHORT", 8 * STEPS + 1)
+    observed(tmp_path, log_points(0, STEPS))
+    assert kept(tmp_path)[1] == [0, 8 * 30, 8 * 60, 8 * 90, 8 * 120]
 
 
 @pytest.mark.parametrize("stopped", [58, 60])
