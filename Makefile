@@ -13,11 +13,11 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 demo: $(READY)
-	@echo "== the whole pipeline on phantom data, preset laptop (about 10 minutes on two CPU cores; a few seconds when up to date)"
+	@echo "== the whole pipeline on phantom data, preset laptop (about 15 minutes on two CPU cores; a few seconds when up to date)"
 	@$(RUN) -m nbhelpers run --preset laptop --dataset phantom
 
 test: $(READY)
-	@echo "== tests (about 3 minutes on two CPU cores)"
+	@echo "== tests (about 5 minutes on two CPU cores)"
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 bench: $(READY)

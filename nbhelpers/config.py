@@ -44,9 +44,9 @@ _PRESETS = (
         resamples=200,
     ),
     Preset(
-        name="laptop", phantom_images=1000, gan_images=4_000, tail_images=400,
+        name="laptop", phantom_images=1000, gan_images=3_600, tail_images=400,
         experiment_images=400, gan_batch=8, gan_width=32, measure_pairs=1_000,
-        measure_images=500, encoder_steps=200, classifier_steps=120, classifier_batch=64,
+        measure_images=500, encoder_steps=120, classifier_steps=90, classifier_batch=64,
         classifier_seeds=1, classifier_folds=1, resamples=10_000,
     ),
     Preset(

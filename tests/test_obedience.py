@@ -131,3 +131,18 @@ def test_digits_take_settings_of_their_own():
     assert job.images == obedience.IMAGES["smoke"] and job.seed == 3
     assert job.settings == obedience.SETTINGS | {"class_weight": 4.0}
     assert set(obedience.IMAGES) == set(config.PRESETS)
+
+
+def test_a_common_class_is_read_in_part(tmp_path, monkeypatch):
+    toy = tiny(tmp_path)
+    monkeypatch.setattr(obedience, "MOST", 6)
+    looked = []
+
+    def describe(images):
+        looked.append(len(images))
+        return obedience.coarse(images)
+
+    drawing(monkeypatch, lambda c: toy.images[c])
+    obedience.obeyed(None, toy, 0, describe)
+    unseen = np.bincount(truth(toy, "test")[1])
+    assert looked[:2] == [18, np.minimum(unseen, 6).sum()]
