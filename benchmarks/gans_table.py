@@ -1,12 +1,17 @@
-"""Every GAN at one budget of images shown to D, measured by one judge, in one table.
+"""Every GAN at one budget of images shown to D, measured by one judge, on one page.
 
-    python benchmarks/gans_table.py --data data/prepared/ham10000-64 --run runs/table-64 \\
-        [--images 100000] [--jobs 2] [--only dcgan,cgan]
+    python benchmarks/gans_table.py --data data/prepared/ham10000-64 --run runs/table-ham10000-64 \\
+        [--images 100000] [--jobs 2] [--seed 0] [--switches | --only dcgan,cgan]
 
 Trains what is not trained yet (`nbhelpers train --resume`, so it can be stopped and started
-again), measures all with `metrics_run.measure_run`, and leaves in the run folder `table.csv` and
-figures/: a chart, and a grid for every GAN. The bar is the conditional DCGAN with projection,
-balanced batches and the running average, at the batch of 32 that protocols commonly take.
+again), measures all with `metrics_run.measure_run`, and leaves in the run folder tables/, figures/
+(a chart, and a grid of every GAN on one noise) and report.html.
+
+The bar is what protocols commonly take: the conditional DCGAN with projection, balanced batches of
+32 and the running average. The last table says by what factor each GAN beats it on the three rarest
+classes: KID of all held-out photographs of a class against SAMPLES generated ones, with the
+interval that resampling lesions and samples gives. `--switches` compares the recipe of `modern`
+with itself, one switch changed at a time, instead of the GANs.
 """
 
 import argparse
@@ -14,23 +19,26 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 
-from nbhelpers import gan_folders, metrics_run, sampling
-from nbhelpers.audit import typical_distance
-from nbhelpers.config import preset
-from nbhelpers.evaluation_sets import held_out
-from nbhelpers.plots import image_grid
+from nbhelpers import evaluation_sets, features, gan_table, metrics, metrics_run, sampling
+from nbhelpers.config import Paths, pick_device, preset
+from nbhelpers.gan_folders import read_card
+from nbhelpers.lesion_encoder import trained_encoder
+from nbhelpers.notebook import Run
+from nbhelpers.plots import image_grid, measures
 from nbhelpers.prepare import Prepared, load_prepared
+from nbhelpers.report import write_report
 
-TAIL = ("df", "vasc", "akiec")  # the small classes that the recipe is judged by
+ENCODER_STEPS = 600  # of the judge: more than preset laptop can afford
 COLUMNS = 10  # samples of a class in a grid
+SAMPLES, DRAWS = 500, 200  # generated of a rare class, and resamples, for the last table
+BAR = "bar"
 
 
 @dataclass(frozen=True)
@@ -40,22 +48,44 @@ class Arm:
     gan: str
     settings: tuple[str, ...] = ()
     batch: int = 0
+    order: str = ""
 
 
-ARMS = {
+GANS = {
     name: Arm(name)
     for name in ("dcgan", "cgan", "wgan", "wgan_gp", "sngan", "acgan", "progan", "r3gan", "modern")
 }
-ARMS["bar"] = Arm("cgan", batch=32)
+GANS[BAR] = Arm("cgan", batch=32)
+SWITCHES = {
+    BAR: GANS[BAR],
+    "modern": GANS["modern"],
+    "batch_32": Arm("modern", batch=32),
+    "constant_rate": Arm("modern", ("final_rate=1",)),
+    "natural_batches": Arm("modern", order="natural"),
+    "no_average": Arm("modern", ("average_share=0",)),
+    "pairs": Arm("modern", ("relativistic=true",)),
+    "r1_r2": Arm("modern", ("norm=none", "r1_weight=0.5", "r2_weight=0.5")),
+    "diffaugment": Arm("modern", ("augment=translation,colour",)),
+    "fades_in": Arm("modern", ("fade_from=0.1", "fade_to=0.3")),
+    "bilinear": Arm("modern", ("upsampling=bilinear",)),
+}
+ARMS = GANS | SWITCHES
+
+
+def finished(folder: Path, images: int) -> bool:
+    return (folder / sampling.CARD).exists() and read_card(folder)["images_shown"] >= images
 
 
 def train(name: str, args: argparse.Namespace, threads: int) -> None:
     """One GAN's folder, filled by the command line in a process of its own."""
     arm, folder = ARMS[name], args.run / "gans" / name
+    if finished(folder, args.images):
+        return
     command = [sys.executable, "-m", "nbhelpers", "train", arm.gan, "--data", args.data]
     command += ["--run", folder, "--images", args.images, "--preset", "laptop", "--resume"]
-    command += [part for text in arm.settings for part in ("--set", text)]
+    command += ["--seed", args.seed, *(p for text in arm.settings for p in ("--set", text))]
     command += ["--batch", arm.batch] if arm.batch else []
+    command += ["--order", arm.order] if arm.order else []
     log = args.run / "logs" / f"{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a") as file:
@@ -64,75 +94,71 @@ def train(name: str, args: argparse.Namespace, threads: int) -> None:
     print(f"{name}: {'done' if done.returncode == 0 else f'FAILED, see {log}'}", flush=True)
 
 
-def diversity(folder: Path, real: np.ndarray, labels: np.ndarray, prepared: Prepared) -> float:
-    """Typical distance of two samples of a class over that of two held-out photographs of it, the
-    mean over the tail; of all samples where the GAN is told no class."""
-    if not (folder / "synthetic.npz").exists():
-        made = np.load(folder / "samples.npz")["images"]
-        return typical_distance(made) / typical_distance(real[:500])
-    file, found = np.load(folder / "synthetic.npz"), []
-    for c in (prepared.classes.index(name) for name in TAIL if name in prepared.classes):
-        made = file["images"][file["labels"] == c]
-        found.append(typical_distance(made) / typical_distance(real[labels == c]))
-    return float(np.mean(found))
-
-
-def line(name: str, args: argparse.Namespace, measured: pd.DataFrame, prepared: Prepared) -> dict:
-    """One GAN's row of the table."""
-    folder = args.run / "gans" / name
-    card, real = gan_folders.read_card(folder), held_out(prepared, 0, 0)
-    mine = measured[measured["gan"] == name]
-    row = {"GAN": name, "batch": card["batch_size"], "images": card["images_shown"],
-           "seconds": round(60 * card["minutes"])}  # fmt: skip
-    for encoder, short in (
-        ("lesion ResNet-18", "lesion"),
-        ("ImageNet EfficientNet-Lite0", "ImageNet"),
-    ):
-        of = mine[(mine["encoder"] == encoder) & mine["value"].notna()]
-        pooled = of[of["class"] == metrics_run.POOLED]
-        for metric in ("kid", "fid", "precision", "recall"):
-            found = pooled[pooled["metric"] == metric]
-            for column in ("value", "floor"):
-                key = f"{metric} {short}" + (" floor" if column == "floor" else "")
-                row[key] = float(found[column].iloc[0]) if len(found) else np.nan
-        tail = of[(of["metric"] == "kid") & of["class"].isin(TAIL)]
-        row[f"tail kid {short}"] = float(tail["value"].mean()) if len(tail) else np.nan
-        row[f"tail kid {short} floor"] = float(tail["floor"].mean()) if len(tail) else np.nan
-    row["diversity"] = diversity(folder, real.images, real.labels, prepared)
-    return row
-
-
-def grid(name: str, args: argparse.Namespace, prepared: Prepared) -> None:
+def grid(run: Run, name: str, prepared: Prepared, images: int) -> None:
     """All classes on fixed noise; a GAN that is told no class shows as many rows of anything."""
-    gan = sampling.load(args.run / "gans" / name)
-    z = sampling.fixed_noise(gan.z_dim, COLUMNS, seed=1)
-    rows = {}
-    for c, title in enumerate(prepared.classes):
-        noise = z if gan.conditional else sampling.fixed_noise(gan.z_dim, COLUMNS, seed=10 + c)
-        rows[title if gan.conditional else f"any {c + 1}"] = sampling.decode(
-            gan, noise, torch.full((COLUMNS,), c)
-        )
-    figure = image_grid(
-        rows, f"{name}: {args.images:,} images shown to D, {prepared.image_size} px"
+    gan = sampling.load(run.gan_folder(name))
+    z, asked = sampling.fixed_noise(gan.z_dim, COLUMNS, seed=1), torch.ones(COLUMNS, dtype=int)
+    if gan.conditional:
+        rows = {c: sampling.decode(gan, z, i * asked) for i, c in enumerate(prepared.classes)}
+    else:
+        noises = [sampling.fixed_noise(gan.z_dim, COLUMNS, seed=10 + i) for i in range(4)]
+        rows = {f"any {i + 1}": sampling.decode(gan, noise) for i, noise in enumerate(noises)}
+    told = f"{name}, {images:,} images shown to D"
+    run.save_figure(
+        image_grid(rows, told), f"grid_{name}", f"{told}: generated, one noise a column."
     )
-    figure.savefig(args.run / "figures" / f"grid_{name}.png", dpi=110, bbox_inches="tight")
-    plt.close(figure)
 
 
-def chart(table: pd.DataFrame, folder: Path) -> None:
-    """KID of every GAN beside its floor, pooled and on the tail, for both encoders."""
-    panels = [
-        (scope, encoder) for encoder in ("lesion", "ImageNet") for scope in ("kid", "tail kid")
-    ]
-    figure, axes = plt.subplots(2, 2, figsize=(11, 7), layout="constrained", sharey=True)
-    order = table.sort_values("kid lesion", ascending=False)
-    for axis, (scope, encoder) in zip(axes.flat, panels, strict=True):
-        axis.barh(order["GAN"], order[f"{scope} {encoder}"], color="tab:blue")
-        axis.axvline(max(0.0, order[f"{scope} {encoder} floor"].mean()), color="black", ls="--")
-        what = "all classes" if scope == "kid" else "df, vasc, akiec"
-        axis.set(title=f"{what}, {encoder} encoder", xlabel="KID x1000 (dashed: photographs)")
-    figure.savefig(folder / "kid.png", dpi=110, bbox_inches="tight")
-    plt.close(figure)
+class RareClasses:
+    """Held-out photographs of the rarest classes, to be compared with generated ones."""
+
+    def __init__(self, run: Run, prepared: Prepared):
+        self.run, self.prepared, self.rare = run, prepared, gan_table.rarest(prepared)
+        self.real = evaluation_sets.held_out(prepared, 0, run.seed)
+        known = metrics_run.encoders(run.folder, run.device)
+        self.encoders = {n: e for n, e in known.items() if isinstance(e, features.Encoder)}
+
+    def kid(self, name: str) -> dict[str, np.ndarray]:
+        """KID x1000 by encoder, (1 + DRAWS, classes): of all, then of halves of the lesions and
+        samples, drawn without replacement: the spread of half a set is that of the whole around
+        its expectation (Shao and Tu 1995, delete-half jackknife)."""
+        gan, cache = sampling.load(self.run.gan_folder(name)), self.run.folder / "features"
+        found = {encoder: np.empty((1 + DRAWS, len(self.rare))) for encoder in self.encoders}
+        for k, c in enumerate(self.prepared.classes.index(n) for n in self.rare):
+            made = sampling.generate(gan, SAMPLES, 1000 + c, torch.full((SAMPLES,), c))
+            rows = np.flatnonzero(self.real.labels == c)
+            for encoder, kids in found.items():
+                encode = self.encoders[encoder]
+                f = features.cached(encode, self.real.images[rows], cache)
+                g, rng = features.cached(encode, made, cache), np.random.default_rng([7, c])
+                kids[0, k] = metrics.mmd2(f, g)
+                for draw in range(1, 1 + DRAWS):
+                    some = half_of(self.real.groups[rows], rng)
+                    others = rng.choice(SAMPLES, SAMPLES // 2, replace=False)
+                    kids[draw, k] = metrics.mmd2(f[some], g[others])
+        return {encoder: 1000 * kids for encoder, kids in found.items()}
+
+    def beside_the_bar(self, names: list[str]) -> pd.DataFrame:
+        """KID by class, its mean, and the factor to the bar with a 95 % interval."""
+        kids, rows = {name: self.kid(name) for name in names}, []
+        for encoder in self.encoders:
+            bar = kids[BAR][encoder].mean(axis=1)
+            for name in names:
+                mean = kids[name][encoder].mean(axis=1)
+                factors = np.where(mean[1:] > 0, bar[1:] / mean[1:], np.inf)
+                low, high = np.quantile(factors, [0.025, 0.975], method="nearest")
+                by_class = dict(zip(self.rare, kids[name][encoder][0], strict=True))
+                factor = {"factor": bar[0] / mean[0], "low": low, "high": high}
+                rows.append(
+                    {"encoder": encoder, "gan": name} | by_class | {"mean": mean[0]} | factor
+                )
+        return pd.DataFrame(rows)
+
+
+def half_of(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows of a random half of the lesions."""
+    lesions = np.unique(groups)
+    return np.isin(groups, rng.choice(lesions, len(lesions) // 2, replace=False))
 
 
 def main() -> None:
@@ -141,21 +167,45 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, metavar="DIR")
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, sharing the cores")
-    parser.add_argument("--only", default=",".join(ARMS), metavar="a,b")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--switches", action="store_true", help="the switches of modern, not GANs")
+    parser.add_argument("--only", metavar="a,b")
     args = parser.parse_args()
-    names, threads = args.only.split(","), max(1, (os.cpu_count() or 1) // args.jobs)
+    names = args.only.split(",") if args.only else list(SWITCHES if args.switches else GANS)
+    threads = max(1, (os.cpu_count() or 1) // args.jobs)
     with ThreadPoolExecutor(args.jobs) as pool:
         list(pool.map(lambda name: train(name, args, threads), names))
-    prepared = load_prepared(args.data)
-    measured = metrics_run.measure_run(args.run, prepared, preset("laptop"))
-    names = [name for name in ARMS if (args.run / "gans" / name / sampling.CARD).exists()]
-    table = pd.DataFrame([line(name, args, measured, prepared) for name in names])
-    (args.run / "figures").mkdir(exist_ok=True)
-    table.to_csv(args.run / "table.csv", index=False)
-    for name in names:
-        grid(name, args, prepared)
-    chart(table, args.run / "figures")
-    print(table.round(2).to_string(index=False))
+
+    prepared, device = load_prepared(args.data), pick_device("auto")
+    told = f"laptop, {args.images:,} images"
+    chosen = replace(preset("laptop"), name=told, encoder_steps=ENCODER_STEPS)
+    dataset, paths = prepared.manifest["source"], Paths(args.run, args.data, args.run)
+    run = Run("21_gans", chosen, dataset, prepared.image_size, args.seed, device, paths)
+    trained_encoder(prepared, 0, ENCODER_STEPS, device, args.run)
+    measured = metrics_run.measure_run(args.run, prepared, chosen, seed=args.seed, device=device)
+    folders = {name: run.gan_folder(name) for name in ARMS if finished(run.gan_folder(name), 1)}
+
+    rare = gan_table.rarest(prepared)
+    table = gan_table.distances(measured, rare)
+    panels = {"kid": "KID x1000, all classes", "kid_rare": f"KID x1000, {', '.join(rare)}"}
+    title = f"{args.images:,} images shown to D each"
+    run.save_figure(measures.gan_dots(table, panels, title), "kid", "KID of every GAN, by encoder.")
+    said = "every GAN at one budget; kid_rare: the mean KID of " + ", ".join(rare)
+    costs = gan_table.costs(folders)
+    run.save_table(table.join(costs, on="gan").round(2).reset_index(), "gans", said)
+    varied = gan_table.variety(folders, prepared, 0, args.seed).round(2)
+    run.save_table(varied.reset_index(names="gan"), "variety", "within a class, photographs = 1")
+    for name in folders:
+        grid(run, name, prepared, args.images)
+    tables = [table.join(costs, on="gan"), varied]
+    if BAR in folders:
+        told = [n for n, folder in folders.items() if (folder / "synthetic.npz").exists()]
+        beside = RareClasses(run, prepared).beside_the_bar(told)
+        run.save_table(beside.round(2), "bar", "KID x1000 of the rarest classes beside the bar")
+        tables.append(beside)
+    for one in tables:
+        print(one.round(2).to_string(), end="\n\n")
+    print(write_report(args.run))
 
 
 if __name__ == "__main__":

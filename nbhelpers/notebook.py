@@ -81,7 +81,9 @@ class Run:
             "fontsize": 7,
             "color": "firebrick" if smoke else "grey",
         }
-        figure.text(1.0, -0.01, smoke + self.stamp, **told)
+        figure.draw_without_rendering()  # now its labels have their places
+        below = min(0.0, figure.get_tightbbox().y0 / figure.get_figheight())
+        figure.text(1.0, below - 0.01, smoke + self.stamp, **told)
         buffer = io.BytesIO()
         text = {"Title": self._numbered(name), "Description": f"{caption} ({self.stamp})"}
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=text)

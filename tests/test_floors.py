@@ -16,7 +16,7 @@ FLOORS = [
     {"sampling", "gan_folders", "gan_jobs"},
     {"paired", "degradation", "features", "metrics", "audit", "evaluation_sets"},
     {"classifier", "arms", "predictions", "statistics", "comparison", "metrics_run",
-     "lesion_encoder", "health", "gan_observer", "gan_runs", "obedience"},
+     "lesion_encoder", "health", "gan_observer", "gan_runs", "gan_table", "obedience"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",
      "report", "report_data", "report_style", "report_tables", "doctor", "notebook", "arguments",
      "__main__"},

@@ -67,6 +67,15 @@ def test_figures_carry_caption_and_stamp_and_smoke_says_so(tmp_path):
         run.save_figure(figure, "A b", "")
 
 
+def test_the_stamp_lies_below_the_labels_of_a_figure_without_a_layout_engine(tmp_path):
+    figure, axis = plt.subplots(figsize=(4, 2))
+    axis.plot([0, 1])
+    axis.set_xlabel("images shown to D")
+    start(tmp_path).save_figure(figure, "low", "")
+    label, stamp = (text.get_window_extent() for text in (axis.xaxis.label, figure.texts[-1]))
+    assert stamp.y1 < label.y0
+
+
 def test_tables_carry_their_caption(tmp_path):
     run = start(tmp_path)
     run.save_table(pd.DataFrame({"a": [1]}), "numbers", "Some numbers")

@@ -1,12 +1,12 @@
 """Modern: what small-data practice adds to the conditional GAN, each as a switch.
 
 Not a paper: the recipe of this course, found switch by switch on HAM10000 (notebook 18 and
-`benchmarks/recipes.py` show which switch pays at which budget). The switches and their sources:
-relativistic pairs (Jolicoeur-Martineau 2019, eq. 4), penalties R1 and R2 on the slope at
-photographs and at fakes (Mescheder et al. 2018, eq. 9 and 10), a condition that fades in (Shahbazi
-et al. 2022), bilinear enlargement in place of transposed convolution (Odena et al. 2016), label
-smoothing (Salimans et al. 2016), and those every GAN here has: `augment` (DiffAugment, Zhao et al.
-2020), `norm`, `average_share`, learning rates and their decay.
+`benchmarks/gans_table.py --switches` show which pays at which budget). The switches: relativistic
+pairs (Jolicoeur-Martineau 2019, eq. 4), penalties R1 and R2 on the slope at photographs and at
+fakes (Mescheder et al. 2018, eq. 9 and 10), a condition that fades in (Shahbazi et al. 2022),
+bilinear enlargement in place of transposed convolution (Odena et al. 2016), label smoothing
+(Salimans et al. 2016), and those every GAN here has: `augment` (DiffAugment, Zhao et al. 2020),
+`norm`, `average_share`, learning rates and their decay.
 """
 
 from torch import Tensor, nn

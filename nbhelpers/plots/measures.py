@@ -127,3 +127,45 @@ def ladder(table: pd.DataFrame, directions: dict[str, tuple[str, str]], title: s
     axes.flat[0].legend(frameon=False, fontsize=8)
     figure.suptitle(title)
     return figure
+
+
+def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
+    """A column of values for every GAN, one row of panels an encoder, the best GAN on top.
+
+    `table` is that of `gan_table.distances`: an index of encoder and GAN, the floors in the row
+    "photographs". `panels` gives the columns and what they are called. The axes are logarithmic,
+    as GANs differ by factors, so a floor at or below 0 is told and not drawn. A
+    panel without any value is left out, unless all are.
+    """
+    panels = {c: label for c, label in panels.items() if table[c].notna().any()} or panels
+    encoders = list(table.index.unique(0))
+    order = table.drop("photographs", level=1).groupby(level=1)[next(iter(panels))].mean()
+    names = order.sort_values(ascending=False).index
+    size = (5.0 * len(panels), (0.28 * len(names) + 1.3) * len(encoders))
+    figure, axes = plt.subplots(
+        len(encoders), len(panels), figsize=size, squeeze=False, sharey=True, layout="constrained"
+    )
+    for row, encoder in zip(axes, encoders, strict=True):
+        for axis, (column, label) in zip(row, panels.items(), strict=True):
+            values = table.loc[encoder][column]
+            mine, floor = values.reindex(names), values["photographs"]
+            axis.plot(mine.where(mine > 0), range(len(names)), "o", color="tab:blue")
+            for place, value in enumerate(mine):
+                if value > 0:
+                    axis.annotate(
+                        f"{value:.0f}", (value, place), (7, 0), textcoords="offset points",
+                        va="center", fontsize=8,
+                    )  # fmt: skip
+                    continue
+                told = "not measured" if np.isnan(value) else f"{value:.0f}, too low to draw"
+                left = axis.get_yaxis_transform()
+                axis.text(0.02, place, told, transform=left, va="center", fontsize=8)
+            axis.set_xscale("log")
+            axis.margins(x=0.2)
+            if floor > 0:
+                axis.axvline(floor, color="black", ls=":")
+            axis.set_title(f"{label}\n{encoder}; photographs: {floor:.0f}", fontsize=9)
+            axis.set_yticks(range(len(names)), names)
+            axis.grid(axis="x", alpha=0.3)
+    figure.suptitle(title)
+    return figure
