@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .errors import one_of
@@ -33,7 +33,7 @@ class ConvGenerator(nn.Module):
 
     The buffer `condition` in [0, 1] says how much of the label is heard (`told`). `upsampling`:
     "transposed" (DCGAN) or "bilinear", an enlargement before a 3 x 3 convolution (Odena et al.
-    2016: no checkerboard).
+    2016: no checkerboard). `low_pass`: the image passes `LowPass` before the tanh.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class ConvGenerator(nn.Module):
         width: int,
         classes: int = 0,
         upsampling: str = "transposed",
+        low_pass: bool = False,
     ):
         super().__init__()
         up = UPSAMPLINGS[one_of("upsampling", upsampling, UPSAMPLINGS)]
@@ -56,6 +57,8 @@ class ConvGenerator(nn.Module):
             self.stages.extend([up(wide, narrow, bias=False), nn.BatchNorm2d(narrow)])
             self.stages.append(nn.ReLU(inplace=True))
         self.to_image = up(channels[-1], 3, bias=True)
+        if low_pass:
+            self.to_image = nn.Sequential(self.to_image, LowPass())
         self.apply(dcgan_init)
 
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
@@ -102,6 +105,21 @@ class ConvDiscriminator(nn.Module):
         if self.to_classes is None:
             return logit
         return logit + self.condition * of_class.gather(1, label[:, None])[:, 0]
+
+
+class LowPass(nn.Module):
+    """The binomial filter (1, 2, 1) / 4 along rows and columns of (N, C, H, W), edges repeated.
+
+    Its gain is 0 for the finest stripes and checkerboards, which transposed convolutions leave
+    behind (Odena et al. 2016), and 1 for a plain area. StyleGAN has it behind each enlargement
+    (Karras, Laine, Aila 2019, section 2, after Zhang 2019); here it is the last thing before the
+    tanh.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pad(x, (1, 1, 1, 1), mode="replicate")
+        x = (x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]) / 4
+        return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 4
 
 
 def fade(p: float, start: float, end: float) -> float:

@@ -1,7 +1,15 @@
 import pytest
 import torch
 
-from nbhelpers.blocks import ConvDiscriminator, ConvGenerator, fade, rescaled, told, widths
+from nbhelpers.blocks import (
+    ConvDiscriminator,
+    ConvGenerator,
+    LowPass,
+    fade,
+    rescaled,
+    told,
+    widths,
+)
 from nbhelpers.errors import UsageError
 
 
@@ -125,3 +133,25 @@ def test_a_logit_with_classes_by_hand():
         found = D(image, torch.tensor(label))
     torch.testing.assert_close(found, source + 0.25 * projected)
     assert not torch.allclose(found, source)
+
+
+def test_the_low_pass_takes_checkerboards_and_leaves_plain_areas():
+    rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+    plain, board = torch.full((1, 3, 8, 8), 0.7), (-1.0) ** (rows + columns).expand(1, 3, 8, 8)
+    stripes, point = (-1.0) ** columns.expand(1, 3, 8, 8), torch.zeros(1, 1, 5, 5)
+    point[0, 0, 2, 2] = 16.0
+    torch.testing.assert_close(LowPass()(plain), plain)
+    for finest in (board, stripes):
+        assert LowPass()(finest)[..., 1:-1, 1:-1].abs().max() < 1e-6
+    by_hand = torch.outer(*2 * [torch.tensor([0.0, 1.0, 2.0, 1.0, 0.0])])
+    torch.testing.assert_close(LowPass()(point)[0, 0], by_hand)
+
+
+def test_a_generator_with_a_low_pass_leaves_no_checkerboard():
+    board, left = (-1.0) ** torch.arange(32), {}
+    for low_pass in (False, True):
+        torch.manual_seed(0)
+        before_tanh = ConvGenerator(32, 8, 4, low_pass=low_pass)(torch.randn(16, 8)).atanh()
+        found = before_tanh * board[:, None] * board
+        left[low_pass] = found[..., 1:-1, 1:-1].mean().abs().item()
+    assert left[True] < 0.05 * left[False]

@@ -4,9 +4,10 @@ Not a paper: the recipe of this course, found switch by switch on HAM10000 (note
 `benchmarks/gans_table.py --switches` show which pays at which budget). The switches: relativistic
 pairs (Jolicoeur-Martineau 2019, eq. 4), penalties R1 and R2 on the slope at photographs and at
 fakes (Mescheder et al. 2018, eq. 9 and 10), a condition that fades in (Shahbazi et al. 2022),
-bilinear enlargement in place of transposed convolution (Odena et al. 2016), label smoothing
-(Salimans et al. 2016), and those every GAN here has: `augment` (DiffAugment, Zhao et al. 2020),
-`norm`, `average_share`, learning rates and their decay.
+bilinear enlargement in place of transposed convolution (Odena et al. 2016), a low-pass filter on
+the image (Karras et al. 2019), label smoothing (Salimans et al. 2016), and those every GAN here
+has: `augment` (DiffAugment, Zhao et al. 2020), `norm`, `average_share`, learning rates and their
+decay.
 """
 
 from torch import Tensor, nn
@@ -21,12 +22,13 @@ class Modern(GAN):
 
     conditional = True
     final_rate = 0.05
-    relativistic, smoothing, upsampling = False, 0.0, "transposed"
+    relativistic, smoothing, upsampling, low_pass = False, 0.0, "transposed", True
     r1_weight, r2_weight, penalty_share = 0.0, 0.0, 0.25  # the share of the batch penalised
     fade_from, fade_to = 0.0, 0.0  # the condition's, as shares of the budget
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
-        G = ConvGenerator(image_size, self.z_dim, self.width, classes, self.upsampling)
+        shape = (image_size, self.z_dim, self.width, classes)
+        G = ConvGenerator(*shape, self.upsampling, self.low_pass)
         return G, ConvDiscriminator(image_size, self.width, self.norm, classes)
 
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
