@@ -35,7 +35,6 @@ from nbhelpers.plots import image_grid, measures
 from nbhelpers.prepare import Prepared, load_prepared
 from nbhelpers.report import write_report
 
-ENCODER_STEPS = 600  # of the judge: more than preset laptop can afford
 COLUMNS = 10  # samples of a class in a grid
 SAMPLES, DRAWS = 500, 200  # generated of a rare class, and resamples, for the last table
 BAR = "bar"
@@ -168,6 +167,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, sharing the cores")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--encoder-steps", type=int, default=600, help="of the judging encoder")
     parser.add_argument("--switches", action="store_true", help="the switches of modern, not GANs")
     parser.add_argument("--only", metavar="a,b")
     args = parser.parse_args()
@@ -178,10 +178,10 @@ def main() -> None:
 
     prepared, device = load_prepared(args.data), pick_device("auto")
     told = f"laptop, {args.images:,} images"
-    chosen = replace(preset("laptop"), name=told, encoder_steps=ENCODER_STEPS)
+    chosen = replace(preset("laptop"), name=told, encoder_steps=args.encoder_steps)
     dataset, paths = prepared.manifest["source"], Paths(args.run, args.data, args.run)
     run = Run("21_gans", chosen, dataset, prepared.image_size, args.seed, device, paths)
-    trained_encoder(prepared, 0, ENCODER_STEPS, device, args.run)
+    trained_encoder(prepared, 0, args.encoder_steps, device, args.run)
     measured = metrics_run.measure_run(args.run, prepared, chosen, seed=args.seed, device=device)
     folders = {name: run.gan_folder(name) for name in ARMS if finished(run.gan_folder(name), 1)}
 

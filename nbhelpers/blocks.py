@@ -7,6 +7,7 @@ N(0, 0.02).
 """
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -33,7 +34,8 @@ class ConvGenerator(nn.Module):
 
     The buffer `condition` in [0, 1] says how much of the label is heard (`told`). `upsampling`:
     "transposed" (DCGAN) or "bilinear", an enlargement before a 3 x 3 convolution (Odena et al.
-    2016: no checkerboard). `low_pass`: the image passes `LowPass` before the tanh.
+    2016: no checkerboard). `low_pass`: the image passes `LowPass` before the
+    tanh. `class_norm`: its normalisations are `ClassBatchNorm`.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ConvGenerator(nn.Module):
         classes: int = 0,
         upsampling: str = "transposed",
         low_pass: bool = False,
+        class_norm: bool = False,
     ):
         super().__init__()
         up = UPSAMPLINGS[one_of("upsampling", upsampling, UPSAMPLINGS)]
@@ -52,9 +55,11 @@ class ConvGenerator(nn.Module):
         self.register_buffer("condition", torch.ones(()))
         inputs = 2 * z_dim if classes else z_dim
         self.first = nn.Linear(inputs, channels[0] * SMALLEST**2, bias=False)
-        self.stages = nn.Sequential(nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True))
+        by_class = class_norm and classes
+        norm = partial(ClassBatchNorm, classes) if by_class else nn.BatchNorm2d
+        self.stages = nn.Sequential(norm(channels[0]), nn.ReLU(inplace=True))
         for wide, narrow in pairwise(channels):
-            self.stages.extend([up(wide, narrow, bias=False), nn.BatchNorm2d(narrow)])
+            self.stages.extend([up(wide, narrow, bias=False), norm(narrow)])
             self.stages.append(nn.ReLU(inplace=True))
         self.to_image = up(channels[-1], 3, bias=True)
         if low_pass:
@@ -64,7 +69,10 @@ class ConvGenerator(nn.Module):
     def forward(self, z: Tensor, label: Tensor | None = None) -> Tensor:
         hidden = self.first(told(z, self.embedding, label, self.condition))
         hidden = hidden.unflatten(1, (-1, SMALLEST, SMALLEST))  # (N, C, 4, 4)
-        return self.to_image(self.stages(hidden)).tanh().float()  # (N, 3, S, S)
+        for stage in self.stages:
+            told_too = (label, self.condition) if isinstance(stage, ClassBatchNorm) else ()
+            hidden = stage(hidden, *told_too)
+        return self.to_image(hidden).tanh().float()  # (N, 3, S, S)
 
 
 class ConvDiscriminator(nn.Module):
@@ -105,6 +113,25 @@ class ConvDiscriminator(nn.Module):
         if self.to_classes is None:
             return logit
         return logit + self.condition * of_class.gather(1, label[:, None])[:, 0]
+
+
+class ClassBatchNorm(nn.Module):
+    """Batch normalisation of (N, C, H, W) with a scale and a shift of its own for each class.
+
+    Dumoulin, Shlens, Kudlur 2017, eq. 5, for style; de Vries et al. 2017; in G by Miyato, Koyama
+    2018, section 4. Starts as plain normalisation; `condition` in [0, 1] says how much of the class
+    is heard.
+    """
+
+    def __init__(self, classes: int, channels: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels)
+        self.of_class = nn.Embedding(classes, 2 * channels)
+        nn.init.zeros_(self.of_class.weight)
+
+    def forward(self, x: Tensor, label: Tensor, condition: Tensor | float = 1.0) -> Tensor:
+        scale, shift = (condition * self.of_class(label))[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, self.norm(x), 1.0 + scale)
 
 
 class LowPass(nn.Module):

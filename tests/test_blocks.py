@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from nbhelpers.blocks import (
+    ClassBatchNorm,
     ConvDiscriminator,
     ConvGenerator,
     LowPass,
@@ -155,3 +156,31 @@ def test_a_generator_with_a_low_pass_leaves_no_checkerboard():
         found = before_tanh * board[:, None] * board
         left[low_pass] = found[..., 1:-1, 1:-1].mean().abs().item()
     assert left[True] < 0.05 * left[False]
+
+
+def test_class_norm_scales_and_shifts_by_class_as_far_as_the_condition_says():
+    norm, x = ClassBatchNorm(2, 3), torch.randn(6, 3, 4, 4)
+    label = torch.tensor([0, 0, 0, 1, 1, 1])
+    torch.testing.assert_close(norm(x, label), norm.norm(x))  # plain, until it learns otherwise
+    with torch.no_grad():
+        norm.of_class.weight[1] = torch.tensor([1.0, 1.0, 1.0, 5.0, 5.0, 5.0])  # scales, shifts
+    plain, heard = norm.norm(x), norm(x, label)
+    torch.testing.assert_close(heard[:3], plain[:3])
+    torch.testing.assert_close(heard[3:], 2 * plain[3:] + 5)
+    torch.testing.assert_close(norm(x, label, 0.5)[3:], 1.5 * plain[3:] + 2.5)
+
+
+def test_a_generator_with_class_norm_hears_the_label_in_every_normalisation():
+    torch.manual_seed(0)
+    G = ConvGenerator(32, 8, 4, classes=2, class_norm=True).eval()
+    z, zeros = torch.randn(4, 8), torch.zeros(4, dtype=torch.int64)
+    G.embedding.weight.data[1] = G.embedding.weight[0]
+    torch.testing.assert_close(G(z, zeros), G(z, zeros + 1))  # told the same, nothing learned yet
+    layers = [stage for stage in G.stages if isinstance(stage, ClassBatchNorm)]
+    assert len(layers) == 3
+    for layer in layers:
+        layer.of_class.weight.data[1] = 1.0
+        assert not torch.allclose(G(z, zeros), G(z, zeros + 1), atol=1e-4)
+        layer.of_class.weight.data[1] = 0.0
+    unlabelled = ConvGenerator(32, 8, 4, class_norm=True)
+    assert not any(isinstance(stage, ClassBatchNorm) for stage in unlabelled.stages)

@@ -22,13 +22,14 @@ class Modern(GAN):
 
     conditional = True
     final_rate = 0.05
-    relativistic, smoothing, upsampling, low_pass = False, 0.0, "transposed", True
+    upsampling, low_pass, class_norm = "transposed", True, True  # of G
+    relativistic, smoothing = False, 0.0
     r1_weight, r2_weight, penalty_share = 0.0, 0.0, 0.25  # the share of the batch penalised
     fade_from, fade_to = 0.0, 0.0  # the condition's, as shares of the budget
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
         shape = (image_size, self.z_dim, self.width, classes)
-        G = ConvGenerator(*shape, self.upsampling, self.low_pass)
+        G = ConvGenerator(*shape, self.upsampling, self.low_pass, self.class_norm)
         return G, ConvDiscriminator(image_size, self.width, self.norm, classes)
 
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
