@@ -67,6 +67,8 @@ SWITCHES = {
     "diffaugment": Arm("modern", ("augment=translation,colour",)),
     "fades_in": Arm("modern", ("fade_from=0.1", "fade_to=0.3")),
     "bilinear": Arm("modern", ("upsampling=bilinear",)),
+    "no_low_pass": Arm("modern", ("low_pass=false",)),
+    "no_class_norm": Arm("modern", ("class_norm=false",)),
 }
 ARMS = GANS | SWITCHES
 

@@ -5,9 +5,9 @@ Not a paper: the recipe of this course, found switch by switch on HAM10000 (note
 pairs (Jolicoeur-Martineau 2019, eq. 4), penalties R1 and R2 on the slope at photographs and at
 fakes (Mescheder et al. 2018, eq. 9 and 10), a condition that fades in (Shahbazi et al. 2022),
 bilinear enlargement in place of transposed convolution (Odena et al. 2016), a low-pass filter on
-the image (Karras et al. 2019), label smoothing (Salimans et al. 2016), and those every GAN here
-has: `augment` (DiffAugment, Zhao et al. 2020), `norm`, `average_share`, learning rates and their
-decay.
+the image (Karras et al. 2019), class-conditional normalisation in G (Miyato, Koyama 2018), label
+smoothing (Salimans et al. 2016), and those every GAN here has: `augment` (DiffAugment, Zhao et al.
+2020), `norm`, `average_share`, learning rates and their decay.
 """
 
 from torch import Tensor, nn
