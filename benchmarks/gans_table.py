@@ -54,6 +54,7 @@ GANS = {
     name: Arm(name)
     for name in ("dcgan", "cgan", "wgan", "wgan_gp", "sngan", "acgan", "progan", "r3gan", "modern")
 }
+GANS["r3gan"] = Arm("r3gan", batch=32)  # in batches of 8 its penalties see four images
 GANS[BAR] = Arm("cgan", batch=32)
 SWITCHES = {
     BAR: GANS[BAR],
