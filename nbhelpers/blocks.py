@@ -96,9 +96,11 @@ class ConvDiscriminator(nn.Module):
                 self.stages.append(dcgan_init(nn.BatchNorm2d(wide)))
             self.stages.append(nn.LeakyReLU(0.2, inplace=True))
         self.to_logit = _convolution(channels[-1], 1, norm)  # 4 x 4 -> 1 x 1
-        self.to_classes = (
-            _normed(nn.Linear(channels[-1], classes, False), norm) if classes else None
-        )
+        self.to_classes = None
+        if classes:
+            e = dcgan_init(nn.Linear(channels[-1], classes, bias=False))
+            e.weight.data /= SMALLEST**2  # a sum over the places: first logits stay small
+            self.to_classes = spectral_norm(e) if norm == "spectral" else e
 
     def answers(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """u(f) (N,), and <f, e_y> of every class y (N, classes)."""
