@@ -99,7 +99,7 @@ class ConvDiscriminator(nn.Module):
         self.to_classes = None
         if classes:
             e = dcgan_init(nn.Linear(channels[-1], classes, bias=False))
-            e.weight.data /= SMALLEST**2  # a sum over the places: first logits stay small
+            e.weight.data /= SMALLEST  # f is a sum over 4 x 4 places: first logits stay small
             self.to_classes = spectral_norm(e) if norm == "spectral" else e
 
     def answers(self, image: Tensor) -> tuple[Tensor, Tensor]:

@@ -97,8 +97,8 @@ def means_by_label(name: str, steps: int) -> list[float]:
 
 @pytest.mark.parametrize("name", ["cgan", "acgan"])
 def test_a_label_is_obeyed(name):
-    dark, bright = means_by_label(name, 80)
-    assert bright - dark > 25
+    dark, bright = means_by_label(name, 160)
+    assert bright - dark > 40
 
 
 def test_one_that_is_not_told_the_label_cannot_obey():
