@@ -5,7 +5,7 @@ recipe. It must not be slow because its code is. So the yardstick is floating-po
 second, forward, backward and penalties counted by torch, as a share of what the DCGAN step reaches
 in the same minutes. Interleaved windows, medians; the first window warms up.
 
-    python benchmarks/gan_steps.py [--size 128] [--batch 8] [--width 32] [--markdown]
+    python benchmarks/gan_steps.py [--size 128] [--batch 8] [--width 32]
 """
 
 import argparse
@@ -33,11 +33,14 @@ def training(name: str, size: int, batch: int, width: int) -> Training:
     return Training(gan, data, Budget(10**9, batch), device)
 
 
-def play(one: Training, images: int) -> None:
-    """Whole steps, as the loop plays them, in the last third of the budget: ProGAN full-grown."""
-    for _ in range(max(1, images // one.images_per_step)):
+def play(one: Training, images: int) -> int:
+    """Whole steps, as the loop plays them, in the last third of the budget: ProGAN full-grown. At
+    least `images` images are shown to D; returns how many."""
+    before = one.images_seen
+    while one.images_seen < before + images:
         one._play()
         one.step += 1
+    return one.images_seen - before
 
 
 class Operations(TorchDispatchMode):
@@ -70,20 +73,19 @@ def main() -> None:
     for one in every.values():
         one.step = int(0.9 * one.steps)
     work = {name: operations(one) for name, one in every.items()}
-    taken: dict[str, list[float]] = {name: [] for name in every}
+    speed: dict[str, list[float]] = {name: [] for name in every}
     for window in range(WINDOWS + 1):
         for name, one in every.items():
             start = time.perf_counter()
-            play(one, IMAGES)
+            shown = play(one, IMAGES)
             if window:
-                taken[name].append(time.perf_counter() - start)
+                speed[name].append(shown / (time.perf_counter() - start))
     print(f"{args.size} px, batch {args.batch}, width {args.width}, "
           f"{torch.get_num_threads()} threads, {every['dcgan'].precision}\n")  # fmt: skip
     print("| GAN | GFLOP an image | images/s | GFLOP/s | share of DCGAN's |")
     print("|---|---|---|---|---|")
-    speed = {name: IMAGES / np.array(times) for name, times in taken.items()}
-    for name, rate in speed.items():
-        done, usual = rate * work[name], speed["dcgan"] * work["dcgan"]  # GFLOP/s, window by window
+    for name, rate in speed.items():  # GFLOP/s, window by window
+        done, usual = np.array(rate) * work[name], np.array(speed["dcgan"]) * work["dcgan"]
         speeds = f"{np.median(rate):.0f} | {np.median(done):.0f}"
         print(f"| {name} | {work[name]:.2f} | {speeds} | {np.median(done / usual):.2f} |")
 

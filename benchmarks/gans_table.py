@@ -26,8 +26,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+import nbhelpers.gans
 from nbhelpers import evaluation_sets, features, gan_table, metrics, metrics_run, sampling
 from nbhelpers.config import Paths, pick_device, preset
+from nbhelpers.errors import one_of
 from nbhelpers.gan_folders import read_card
 from nbhelpers.lesion_encoder import trained_encoder
 from nbhelpers.notebook import Run
@@ -50,10 +52,7 @@ class Arm:
     order: str = ""
 
 
-GANS = {
-    name: Arm(name)
-    for name in ("dcgan", "cgan", "wgan", "wgan_gp", "sngan", "acgan", "progan", "r3gan", "modern")
-}
+GANS = {name: Arm(name) for name in nbhelpers.gans.GANS}
 GANS["r3gan"] = Arm("r3gan", batch=32)  # in batches of 8 its penalties see four images
 GANS[BAR] = Arm("cgan", batch=32)
 SWITCHES = {
@@ -78,11 +77,11 @@ def finished(folder: Path, images: int) -> bool:
     return (folder / sampling.CARD).exists() and read_card(folder)["images_shown"] >= images
 
 
-def train(name: str, args: argparse.Namespace, threads: int) -> None:
-    """One GAN's folder, filled by the command line in a process of its own."""
+def train(name: str, args: argparse.Namespace, threads: int) -> bool:
+    """Whether one GAN's folder is filled now, by the command line in a process of its own."""
     arm, folder = ARMS[name], args.run / "gans" / name
     if finished(folder, args.images):
-        return
+        return True
     command = [sys.executable, "-m", "nbhelpers", "train", arm.gan, "--data", args.data]
     command += ["--run", folder, "--images", args.images, "--preset", "laptop", "--resume"]
     command += ["--seed", args.seed, *(p for text in arm.settings for p in ("--set", text))]
@@ -94,6 +93,7 @@ def train(name: str, args: argparse.Namespace, threads: int) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "NBHELPERS_HEADLESS": "1"}
         done = subprocess.run(list(map(str, command)), stdout=file, stderr=file, env=environment)
     print(f"{name}: {'done' if done.returncode == 0 else f'FAILED, see {log}'}", flush=True)
+    return done.returncode == 0
 
 
 def grid(run: Run, name: str, prepared: Prepared, images: int) -> None:
@@ -163,7 +163,7 @@ def half_of(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.isin(groups, rng.choice(lesions, len(lesions) // 2, replace=False))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, metavar="PREPARED")
     parser.add_argument("--run", type=Path, required=True, metavar="DIR")
@@ -175,18 +175,22 @@ def main() -> None:
     parser.add_argument("--only", metavar="a,b")
     args = parser.parse_args()
     names = args.only.split(",") if args.only else list(SWITCHES if args.switches else GANS)
+    names = [one_of("--only", name, ARMS) for name in names]
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    with ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda name: train(name, args, threads), names))
-
     prepared, device = load_prepared(args.data), pick_device("auto")
+    trained_encoder(prepared, 0, args.encoder_steps, device, args.run)  # the judge of them all
+    with ThreadPoolExecutor(args.jobs) as pool:
+        trained = list(pool.map(lambda name: train(name, args, threads), names))
+
     told = f"laptop, {args.images:,} images"
     chosen = replace(preset("laptop"), name=told, encoder_steps=args.encoder_steps)
     dataset, paths = prepared.manifest["source"], Paths(args.run, args.data, args.run)
     run = Run("21_gans", chosen, dataset, prepared.image_size, args.seed, device, paths)
-    trained_encoder(prepared, 0, args.encoder_steps, device, args.run)
+    folders = {
+        name: run.gan_folder(name) for name, done in zip(names, trained, strict=True) if done
+    }
     measured = metrics_run.measure_run(args.run, prepared, chosen, seed=args.seed, device=device)
-    folders = {name: run.gan_folder(name) for name in ARMS if finished(run.gan_folder(name), 1)}
+    measured = measured[measured["gan"].isin(folders)]
 
     rare = gan_table.rarest(prepared)
     table = gan_table.distances(measured, rare)
@@ -194,13 +198,13 @@ def main() -> None:
     title = f"{args.images:,} images shown to D each"
     run.save_figure(measures.gan_dots(table, panels, title), "kid", "KID of every GAN, by encoder.")
     said = "every GAN at one budget; kid_rare: the mean KID of " + ", ".join(rare)
-    costs = gan_table.costs(folders)
-    run.save_table(table.join(costs, on="gan").round(2).reset_index(), "gans", said)
+    table = table.join(gan_table.costs(folders), on="gan")
+    run.save_table(table.round(2).reset_index(), "gans", said)
     varied = gan_table.variety(folders, prepared, 0, args.seed).round(2)
     run.save_table(varied.reset_index(names="gan"), "variety", "within a class, photographs = 1")
     for name in folders:
         grid(run, name, prepared, args.images)
-    tables = [table.join(costs, on="gan"), varied]
+    tables = [table, varied]
     if BAR in folders:
         told = [n for n, folder in folders.items() if (folder / "synthetic.npz").exists()]
         beside = RareClasses(run, prepared).beside_the_bar(told)
@@ -209,7 +213,8 @@ def main() -> None:
     for one in tables:
         print(one.round(2).to_string(), end="\n\n")
     print(write_report(args.run))
+    return 0 if all(trained) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

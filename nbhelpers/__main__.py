@@ -61,7 +61,7 @@ def train(args: argparse.Namespace) -> int:
     from .gan_jobs import Job, parsed_settings
     from .gan_runs import train_run
     from .gans import GANS
-    from .lesion_encoder import trained_encoder
+    from .lesion_encoder import the_runs_encoder
     from .prepare import load_prepared
 
     kind = GANS[one_of("GAN", args.gan, GANS)]
@@ -72,10 +72,11 @@ def train(args: argparse.Namespace) -> int:
     batch = args.batch or chosen.gan_batch
     job = Job(args.gan, images, batch, args.seed, args.fold, args.class_name, settings, args.order)
     prepared = load_prepared(args.data)
-    job.rows(prepared)  # an unknown or too small class is refused before anything is trained
-    # in a run's gans/ the encoder is the run's, as it is for the notebooks
+    # what cannot be trained is refused before an encoder is
+    job.rows(prepared)
+    job.budget(job.build(prepared))
     place = args.run.parent.parent if args.run.parent.name == "gans" else args.run
-    encoder = trained_encoder(prepared, args.fold, chosen.encoder_steps, device, place)
+    encoder = the_runs_encoder(prepared, args.fold, chosen.encoder_steps, device, place)
     train_run(job, prepared, args.run, device, resume=args.resume, encoder=encoder)
     print(f"{args.gan} is in {args.run}")
     return 0

@@ -107,6 +107,12 @@ def typical_distance(images: np.ndarray, describe: Describe = thumbnails) -> flo
     return float(np.median(distance[np.triu_indices(len(unit), 1)]))
 
 
+def variety(made: np.ndarray, usual: float) -> float:
+    """Typical distance of two generated images over that of two photographs (`usual`): 1 is as
+    varied, 0 is one picture; very large where the photographs are one picture."""
+    return typical_distance(made) / max(usual, 1e-12)
+
+
 @dataclass(frozen=True)
 class Audit:
     """What the nearest neighbours say of a generator, beside the same of unseen photographs."""

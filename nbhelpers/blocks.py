@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .errors import one_of
+from .errors import UsageError, one_of
 
 SMALLEST = 4  # pixels a side of the first feature map of G and the last of D
 NORMS = ("batch", "spectral", "none")
@@ -34,8 +34,8 @@ class ConvGenerator(nn.Module):
 
     The buffer `condition` in [0, 1] says how much of the label is heard (`told`). `upsampling`:
     "transposed" (DCGAN) or "bilinear", an enlargement before a 3 x 3 convolution (Odena et al.
-    2016: no checkerboard). `low_pass`: the image passes `LowPass` before the
-    tanh. `class_norm`: its normalisations are `ClassBatchNorm`.
+    2016: no checkerboard). `low_pass`: the image passes `LowPass` before the tanh. `class_norm`:
+    its normalisations are `ClassBatchNorm`.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class ConvDiscriminator(nn.Module):
         self.to_logit = _convolution(channels[-1], 1, norm)  # 4 x 4 -> 1 x 1
         self.to_classes = None
         if classes:
-            e = dcgan_init(nn.Linear(channels[-1], classes, bias=False))
-            e.weight.data /= SMALLEST  # f is a sum over 4 x 4 places: first logits stay small
-            self.to_classes = spectral_norm(e) if norm == "spectral" else e
+            self.to_classes = _normed(nn.Linear(channels[-1], classes, bias=False), norm)
+            if norm != "spectral":  # f is a sum over 4 x 4 places: first logits stay small
+                self.to_classes.weight.data /= SMALLEST
 
     def answers(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """u(f) (N,), and <f, e_y> of every class y (N, classes)."""
@@ -153,8 +153,12 @@ class LowPass(nn.Module):
 
 def fade(p: float, start: float, end: float) -> float:
     """How much of a condition is heard at share `p` of a budget: 0 up to `start`, 1 from `end`
-    on."""
-    return 1.0 if p >= end else max(0.0, (p - start) / (end - start))
+    on. UsageError when it would end before it starts."""
+    if end < start:
+        raise UsageError(f"fade_to is {end}, below fade_from {start}: set it to {start} or more.")
+    if p < start:
+        return 0.0
+    return 1.0 if p >= end else (p - start) / (end - start)
 
 
 def told(
@@ -173,7 +177,8 @@ def told(
 
 
 def rescaled(vectors: Tensor) -> Tensor:
-    """Each row of (N, d) brought to the length sqrt(d) that noise from N(0, 1) has."""
+    """Each vector along the second axis of (N, d, ...) brought to the length sqrt(d) that noise
+    from N(0, 1) has. On maps (N, C, H, W) it is ProGAN's pixel normalisation (section 4.2)."""
     return vectors * vectors.square().mean(dim=1, keepdim=True).add(1e-8).rsqrt()
 
 

@@ -27,6 +27,7 @@ from .training import precision
 CHECK_EVERY = 25  # steps between looks at the loss: reading it back each step would stall a GPU
 # Depthwise convolutions train slower in bf16 on a CPU: 51 images/s against 88 in fp32, one core
 FASTER_IN_FP32 = ("efficientnet_b0",)
+ENCODER_CARD = "encoder.json"
 SAMPLING_POWER = 0.5  # sampling weight of an image is its class's count to the power -0.5
 
 Augment = Callable[[Tensor, torch.Generator], Tensor]
@@ -271,7 +272,7 @@ def train_encoder(
     groups = sorted(set(prepared.table["group_id"].iloc[rows]))
     settings = asdict(recipe) | {"seed": seed, "fold": fold, "training_groups": groups_hash(groups)}
     settings |= {"data": prepared.manifest["sha256"]}
-    path, card = Path(folder) / "encoder.pt", Path(folder) / "encoder.json"
+    path, card = Path(folder) / "encoder.pt", Path(folder) / ENCODER_CARD
     if (
         path.exists()
         and card.exists()

@@ -39,14 +39,15 @@ class TrainingError(NbhelpersError):
 
 
 class TrainingDiverged(TrainingError):
-    """A loss that is no longer a number; says which, when, and from where to go on."""
+    """A term of a loss, or a player's weights, that is no longer a number; says which, when, and
+    from where to go on. The first letter of `term` is the player's, d or g."""
 
     def __init__(self, term: str, value: float, step: int, last_good: int | None = None):
         self.told = term, value, step
         past = "" if last_good is None else f" The last good checkpoint is at {last_good} images."
         super().__init__(
-            f"the loss {term} is {value} at step {step}: nothing of it was saved.{past} Lower the "
-            "learning rate of that player, or train in float32."
+            f"{term} is {value} at step {step}: nothing of it was saved.{past} Lower "
+            f"learning_rate_{term[0]} and train again."
         )
 
     def beside(self, last_good: int) -> "TrainingDiverged":

@@ -59,8 +59,8 @@ class Job:
         return Budget(self.images, self.batch_size, self.seed, order)
 
     def identity(self, gan: GAN, prepared: Prepared, start_from: Path | None) -> dict:
-        """What a checkpoint must share with this job to be its past. The budget is left out: it may
-        grow."""
+        """What a checkpoint must share with this job to be its past. The budget is among it only
+        where the game follows it; elsewhere it may grow."""
         known = asdict(self) | {
             "settings": gan.settings,
             "order": self.budget(gan).order,
@@ -68,7 +68,8 @@ class Job:
             "data": prepared.manifest["sha256"]["images.npy"],
             "start_from": "" if start_from is None else sha256_file(start_from / checkpoints.NAME),
         }
-        del known["images"]
+        if not gan.follows_budget():
+            del known["images"]
         return known
 
 

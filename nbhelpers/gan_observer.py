@@ -60,12 +60,9 @@ class Observer:
                 self.examine(training)
         if training.stopping or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS:
             self.save(training)
-        losses = (
-            {k: v for k, v in training.history[-1].items() if k[:2] in ("d_", "g_")}
-            if training.history
-            else {}
-        )
-        self.tell(training.images_seen, " ".join(f"{k}={v:.2f}" for k, v in losses.items()))
+        row = training.history[-1] if training.history else {}
+        losses = [f"{name}={value:.2f}" for name, value in row.items() if name[:2] in ("d_", "g_")]
+        self.tell(training.images_seen, " ".join(losses))
 
     def picture(self, training: Training) -> None:
         """Leaves the samples of this moment, and how far they moved since the one before."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from .audit import typical_distance
+from . import audit
 from .evaluation_sets import held_out, read_generated
 from .gan_folders import read_card
 from .metrics_run import POOLED
@@ -70,7 +70,7 @@ def variety(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) 
     photographs = {name: real.images[real.labels == c][:MOST] for c, name in names.items()}
     shuffled = np.random.default_rng(seed).permutation(len(real.images))[:MOST]
     photographs[POOLED] = real.images[shuffled]
-    usual = {name: typical_distance(images) for name, images in photographs.items()}
+    usual = {name: audit.typical_distance(images) for name, images in photographs.items()}
     rows = {}
     for gan, folder in folders.items():
         one = read_generated(folder, prepared)[-1]
@@ -78,7 +78,7 @@ def variety(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) 
         if one.labels is not None:
             made = {name: one.images[one.labels == c] for c, name in names.items()}
         rows[gan] = {
-            name: typical_distance(images[:MOST]) / usual[name]
+            name: audit.variety(images[:MOST], usual[name])
             for name, images in made.items()
             if len(images) > 1
         }

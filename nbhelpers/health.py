@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from . import metrics, sampling, splits
-from .audit import LITTLE_SPREAD, typical_distance
+from . import audit, metrics, sampling, splits
 from .features import Encoder
 from .gan_jobs import Job
 from .gans import GAN, Batch
@@ -36,7 +35,7 @@ class Side:
     photographs: np.ndarray  # uint8 (N, S, S, 3)
     labels: np.ndarray  # int64 (N,), what D is told
     asked: np.ndarray  # int64 (M,), what G is told, one sample each
-    variety: float
+    usual: float  # typical distance of two of the photographs
     features: np.ndarray | None
 
 
@@ -47,6 +46,9 @@ class Health:
         self, prepared: Prepared, rows: np.ndarray, by_class: bool, encoder: Encoder | None
     ):
         """`rows` are the photographs to compare with, `by_class` says that G obeys a label."""
+        if encoder is not None:  # its fold is the job's, or it has learned these very lesions
+            seen = prepared.table["group_id"].to_numpy()[rows]
+            splits.refuse_overlap(encoder.training_groups, seen, f"encoder {encoder.name}")
         self.encoder = encoder
         labels = prepared.table["label"].to_numpy()[rows]
         groups = [rows[labels == c][:MOST] for c in np.unique(labels)] if by_class else []
@@ -59,13 +61,13 @@ class Health:
         labels = prepared.table["label"].to_numpy()[rows]
         features = None if self.encoder is None else self.encoder(photographs)
         asked = np.resize(labels, count)
-        return Side(photographs, labels, asked, typical_distance(photographs), features)
+        return Side(photographs, labels, asked, audit.typical_distance(photographs), features)
 
     def __call__(self, gan: GAN, seed: int) -> dict[str, float]:
         """`kid`, `spread` and `told_apart` of this moment; networks and random state stay as they
         were."""
-        devices = [next(gan.parameters()).device] if torch.cuda.is_available() else []
-        with torch.random.fork_rng([d for d in devices if d.type == "cuda"]):
+        device = next(gan.parameters()).device
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
             found = [self._of_side(gan, side, seed + i) for i, side in enumerate(self.sides)]
         kid, spread, apart = np.mean(found, axis=0).tolist()
@@ -73,7 +75,7 @@ class Health:
 
     def _of_side(self, gan: GAN, side: Side, seed: int) -> tuple[float, float, float]:
         made = sampling.generate(gan, len(side.asked), seed, torch.from_numpy(side.asked))
-        spread = typical_distance(made) / max(side.variety, 1e-12)
+        spread = audit.variety(made, side.usual)
         kid = np.nan
         if self.encoder is not None and len(side.photographs) >= FEWEST:
             kid = 1000.0 * metrics.mmd2(side.features, self.encoder(made))
@@ -84,10 +86,8 @@ class Health:
 def told_apart(gan: GAN, side: Side) -> float:
     """Chance that D scores a photograph of `side` above a fake (the area under the ROC curve)."""
     device = next(gan.D.parameters()).device
-    images, labels = (
-        to_network(side.photographs).to(device),
-        torch.from_numpy(side.labels).to(device),
-    )
+    images = to_network(side.photographs).to(device)
+    labels = torch.from_numpy(side.labels).to(device)
     batch, was = Batch(images, labels), gan.training
     gan.eval()  # batch and power-iteration statistics stay as they are
     real, fake = gan.D(gan.real(batch), labels), gan.D(gan.fake(batch), labels)
@@ -114,7 +114,7 @@ def line(rows: list[dict]) -> str:
 
 def flags(row: dict) -> list[str]:
     """What applies of "collapsed" and "D has won"; empty for a GAN in good health."""
-    collapsed, won = row["spread"] < LITTLE_SPREAD, row["told_apart"] > NEVER
+    collapsed, won = row["spread"] < audit.LITTLE_SPREAD, row["told_apart"] > NEVER
     return ["collapsed"] * collapsed + ["D has won"] * won
 
 

@@ -14,8 +14,7 @@ import torch
 from PIL import Image
 from sklearn.svm import SVC
 
-from . import sampling
-from .audit import typical_distance
+from . import audit, sampling
 from .config import Preset
 from .datasets import digits, idx
 from .errors import MetricError
@@ -41,7 +40,7 @@ def small_digits(raw: Path) -> Prepared:
     files = idx.find(raw)
     name = digits.MNIST if files else digits.SCIKIT_LEARN
     grey, labels, ids = idx.load(files) if files else digits.load_scikit_learn()
-    rows = np.sort(np.concatenate([np.flatnonzero(labels == d)[:PER_CLASS] for d in range(10)]))
+    rows = digits.first_of_each(labels, PER_CLASS)
     images = np.stack([_enlarged(grey[row]) for row in rows])
     named = [ids[row] for row in rows]
     table = pd.DataFrame({"image_id": named, "group_id": named})
@@ -120,4 +119,4 @@ def _at_most(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _spread(made: np.ndarray, known: np.ndarray) -> float:
     if len(known) < 2:
         return np.nan
-    return typical_distance(made) / max(typical_distance(known), 1e-12)
+    return audit.variety(made, audit.typical_distance(known))

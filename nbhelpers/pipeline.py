@@ -154,10 +154,8 @@ def _check_upstream(
 ) -> None:
     """DataError when raw photographs or files of a notebook that is not to be run are missing."""
     raw = session.paths.raw
-    # without a source, scikit-learn's digits stand in for MNIST
-    built_in = dataset == "phantom" or (dataset == "digits" and not session.label["source"])
     if (
-        not built_in
+        not datasets.is_built_in(dataset, session.label["source"])
         and any(not node.needs for node in chosen)
         and not (raw.is_file() or (raw.is_dir() and any(raw.iterdir())))
     ):

@@ -152,23 +152,24 @@ def export(
     `card.json` beside them.
 
     The layout is what `--dataset folder` reads. With `class_name` a conditional GAN is asked for
-    that class, and of another the one trained on that class is used.
+    that class, and of another the one trained on that class is used. UsageError for a class that a
+    conditional GAN was not trained on, and for none where it was trained on several.
     """
     if Path(to).exists() and any(Path(to).iterdir()):
         raise DataError(
             f"{to} is not empty: choose a new folder, so that no list of images is lost."
         )
-    source = Path(folder)
-    gan, classes = _loaded(source, "cpu", which)
-    if class_name and not gan.conditional and read_json(source / CARD)["class"] != class_name:
+    source, card = Path(folder), read_json(Path(folder) / CARD)
+    if class_name not in ("", card["class"]) and not card["settings"]["conditional"]:
         source = source / "by_class" / class_name
-        gan, classes = _loaded(source, "cpu", which)
-    if gan.conditional:
-        one_of("class", class_name, classes)
-    asked = torch.full((count,), classes.index(class_name) if class_name else 0)
-    images = generate(gan, count, seed, asked)
+    gan, classes = _loaded(source, "cpu", which)
     card = read_json(source / CARD)
-    label = class_name or ("unlabelled" if card["class"] == "all" else card["class"])
+    label = class_name or card["class"]
+    if gan.conditional:
+        one_of("class", label, classes if card["class"] == "all" else [card["class"]])
+    asked = torch.full((count,), classes.index(label) if label in classes else 0)
+    images = generate(gan, count, seed, asked)
+    label = "unlabelled" if label == "all" else label
     names = [f"{label}_{seed}_{i:05d}.png" for i in range(count)]
     for name, image in zip(names, images, strict=True):
         write_picture(Path(to) / label / name, Image.fromarray(image))

@@ -3,8 +3,7 @@ any step.
 
 Randomness is stateless: the batch of a step depends on (seed, epoch), its noise and augmentation on
 (seed, step). So a checkpoint needs no random state, and stopping and going on gives the same bits
-on a CPU as never
-stopping.
+on a CPU as never stopping.
 """
 
 import signal
@@ -236,29 +235,23 @@ class Training:
         return {f"{who}_{name}": value.detach() for name, value in terms.items()}
 
     def _log(self, terms: dict[str, Tensor]) -> None:
-        values = torch.stack(
-            list(terms.values())
-        ).tolist()  # the one moment that waits for the device
-        row = {
-            "step": self.step,
-            "images": self.images_seen,
-            **dict(zip(terms, values, strict=True)),
-        }
         # a loss may be finite and its gradient not
-        row_and_weights = row | {f"{who}_weights": _sum(getattr(self.gan, who)) for who in "DG"}
-        for name, value in row_and_weights.items():
-            if not isfinite(value):
-                raise TrainingDiverged(name, value, self.step)
-        if (
-            self.at_log_point
-        ):  # an interrupted training must leave the same history as an uninterrupted one
-            self.history.append(row)
+        weights = {"d_weights": _sum(self.gan.D), "g_weights": _sum(self.gan.G)}
+        told = torch.stack([*terms.values(), *weights.values()])
+        # the one moment that waits for the device
+        values = dict(zip([*terms, *weights], told.tolist(), strict=True))
+        for name in sorted(values, key=lambda name: name[0]):  # D's first: its step comes first
+            if not isfinite(values[name]):
+                raise TrainingDiverged(name, values[name], self.step)
+        # an interrupted training must leave the same history as an uninterrupted one
+        if self.at_log_point:
+            losses = {name: values[name] for name in terms}
+            self.history.append({"step": self.step, "images": self.images_seen, **losses})
 
 
-def _sum(player: torch.nn.Module) -> float:
-    """The sum of all weights: not finite as soon as one is not."""
-    sums = [weight.detach().float().sum() for weight in player.parameters()]
-    return torch.stack(sums).sum().item()
+def _sum(player: torch.nn.Module) -> Tensor:
+    """The sum of all weights, a scalar: not finite as soon as one is not."""
+    return torch.stack([weight.detach().float().sum() for weight in player.parameters()]).sum()
 
 
 def _adam(

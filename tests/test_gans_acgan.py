@@ -7,6 +7,7 @@ import torch
 from small_gans import batch, build, copied, equal
 from torch.nn.functional import cross_entropy
 
+from nbhelpers.errors import UsageError
 from nbhelpers.gans import Batch
 
 LABEL = torch.tensor([0, 1])
@@ -18,6 +19,11 @@ def answering(monkeypatch, source: float, classes: torch.Tensor, **settings):
     gan = build("acgan", **settings)
     monkeypatch.setattr(gan.D, "answers", lambda image: (torch.full((2,), source), classes))
     return gan, Batch(batch(count=2).image, LABEL)
+
+
+def test_one_that_names_no_class_is_refused():
+    with pytest.raises(UsageError, match="conditional is False, and ACGAN's D names the class"):
+        build("acgan", conditional=False)
 
 
 def test_both_answers_by_hand(monkeypatch):

@@ -1,5 +1,6 @@
 """ProGAN: how fast it grows, and what a size that is fading in looks like."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -40,7 +41,8 @@ def test_photographs_have_the_size_of_the_fakes(size, p):
     real, fake = gan.real(batch(size, 2)), gan.fake(batch(size, 2))
     assert real.shape == fake.shape
     assert real.abs().max() <= 1 and fake.abs().max() <= 1
-    assert real.shape[-1] == {0.0: 4, 1.0: size}.get(p, real.shape[-1])
+    assert real.shape[-1] == 4 * 2 ** math.ceil(growth(p, round(math.log2(size // 4))))
+    assert real.shape[-1] == {0.0: 4, 0.67: size, 1.0: size}.get(p, real.shape[-1])
     gan.update_average(0.5)
     z, label = torch.zeros(2, gan.z_dim), batch(size, 2).label
     assert sampling.decode(gan, z, label).shape == (2, size, size, 3)  # enlarged to the full size

@@ -10,6 +10,7 @@ from small_lesions import tiny
 from torch import nn
 
 from nbhelpers import features, health, splits
+from nbhelpers.errors import LeakageError
 from nbhelpers.gan_jobs import Job
 from nbhelpers.gans import GAN, GANS
 from nbhelpers.health import Health, told_apart
@@ -106,6 +107,16 @@ def test_kid_of_each_class_sees_a_label_that_is_not_obeyed(lesions):
     assert abs(obeying["kid"]) < 0.2 * deaf["kid"]
     pooled = taken(lesions)  # together, the same images are the same images
     assert abs(pooled(stand_in(images), 0)["kid"]) < 0.2 * deaf["kid"]
+
+
+def test_an_encoder_of_another_fold_is_refused(lesions):
+    rows = splits.parts(lesions.table, 0)["validation"]
+    seen = tuple(lesions.table["group_id"].iloc[rows[:1]])
+    other = dataclasses.replace(ENCODER, training_groups=seen)
+    with pytest.raises(LeakageError, match="was trained on 1 lesions of the evaluation set"):
+        Health(lesions, rows, True, other)
+    unseen = tuple(lesions.table["group_id"].iloc[splits.parts(lesions.table, 0)["train"]])
+    assert Health(lesions, rows, True, dataclasses.replace(ENCODER, training_groups=unseen)).sides
 
 
 def test_without_an_encoder_there_is_no_kid(lesions):

@@ -5,7 +5,7 @@ from small_gans import CPU
 from small_lesions import tiny
 
 from nbhelpers import classifier
-from nbhelpers.lesion_encoder import trained_encoder
+from nbhelpers.lesion_encoder import the_runs_encoder, trained_encoder
 from nbhelpers.splits import parts
 
 
@@ -32,3 +32,12 @@ def test_it_is_trained_once_on_the_folds_training_lesions(lesions, tmp_path, mon
     for other in ({"fold": 1, "steps": 1}, {"fold": 0, "steps": 2}):
         with pytest.raises(AssertionError, match="trained again"):
             trained_encoder(lesions, other["fold"], other["steps"], CPU, tmp_path)
+
+
+def test_a_run_keeps_its_judge(lesions, tmp_path, monkeypatch):
+    with_two = the_runs_encoder(lesions, 0, 2, CPU, tmp_path)  # there is none yet
+    other_fold = the_runs_encoder(lesions, 1, 1, CPU, tmp_path)
+    assert other_fold.identity != with_two.identity
+    monkeypatch.setattr(classifier, "train", refused)
+    assert the_runs_encoder(lesions, 0, 1, CPU, tmp_path).identity == with_two.identity
+    assert trained_encoder(lesions, 0, 2, CPU, tmp_path).identity == with_two.identity

@@ -157,7 +157,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_observer():
     seen = []
     with torch.no_grad():
         t.gan.D.to_logit.weight.fill_(float("nan"))
-    with pytest.raises(TrainingDiverged, match="loss d_cross_entropy is nan at step 1"):
+    with pytest.raises(TrainingDiverged, match="d_cross_entropy is nan at step 1"):
         t.run(seen.append)
     assert not seen and not t.history
 
@@ -212,11 +212,30 @@ def test_the_term_that_diverged_is_named_with_its_step(value, text):
         return {"strange": judged(batch)["cross_entropy"] * (value if t.step == 6 else 1.0)}
 
     t.gan.g_loss = g_loss
-    with pytest.raises(TrainingDiverged, match=f"the loss g_strange is {text} at step 7:") as found:
+    with pytest.raises(TrainingDiverged, match=f"^g_strange is {text} at step 7:") as found:
         t.run()
     assert len(t.history) == 6  # what was logged before stays
     assert "The last good checkpoint is at 48 images." in str(found.value.beside(48))
     assert "last good" not in str(found.value)
+
+
+@pytest.mark.parametrize(("player", "letter"), [("D", "d"), ("G", "g")])
+def test_weights_that_diverged_behind_a_finite_loss_are_seen(player, letter):
+    """sqrt is finite at 0, and its slope there is not."""
+    t = start()
+    judged = getattr(t.gan, f"{letter}_loss")
+
+    def loss(batch):
+        terms, weight = judged(batch), next(getattr(t.gan, player).parameters())
+        return terms | {"root": (weight - weight.detach()).sum().abs().sqrt()}
+
+    setattr(t.gan, f"{letter}_loss", loss)
+    with pytest.raises(
+        TrainingDiverged,
+        match=f"{letter}_weights is nan at step 1: .* Lower learning_rate_{letter}",
+    ):
+        t.run()
+    assert not t.history
 
 
 LABELS = np.repeat([0, 2, 3], [27, 10, 3])  # no image of class 1

@@ -36,13 +36,17 @@ class RawDataset:
     upright: bool = False
 
 
+def is_built_in(name: str, source: str | Path) -> bool:
+    """Whether it needs no download: phantoms, and digits where no `source` is named, as
+    scikit-learn's stand in for MNIST."""
+    return name == "phantom" or (name == "digits" and not source)
+
+
 def make_built_in(name: str, folder: Path, source: str | Path, phantom_images: int) -> None:
-    """What needs no download, made in `folder` unless it is there: phantoms, and scikit-learn's
-    digits where no `source` is named. Nothing for other data sets."""
-    if name == "phantom":
-        import_module(".phantom", __package__).make(folder, phantom_images)
-    if name == "digits" and not source:
-        import_module(".digits", __package__).make(folder)
+    """What `is_built_in`, made in `folder` unless it is there. Nothing for other data sets."""
+    if is_built_in(name, source):
+        make = import_module(f".{name}", __package__).make
+        make(folder, phantom_images) if name == "phantom" else make(folder)
 
 
 def read(name: str, source: Path) -> RawDataset:

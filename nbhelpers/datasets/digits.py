@@ -164,10 +164,15 @@ def _complete(to: Path, settings: dict) -> bool:
     return same and sum(1 for _ in to.glob("*/*.png")) == told["images"]
 
 
+def first_of_each(labels: np.ndarray, count: int) -> np.ndarray:
+    """Row numbers of the first `count` of each digit, ascending."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == d)[:count] for d in range(10)]))
+
+
 def _write(load: Callable, to: Path, settings: dict) -> None:
     """The PNG files and their marker, all of them or none: written beside `to`, then moved."""
     images, labels, ids = load()
-    rows = np.sort(np.concatenate([np.flatnonzero(labels == d)[:PER_CLASS] for d in range(10)]))
+    rows = first_of_each(labels, PER_CLASS)
     draft = to.with_name(f".{to.name}.partial")  # one process at a time is here
     shutil.rmtree(draft, ignore_errors=True)
     try:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from ..augment import diff_augment
+from ..errors import UsageError
 from ..losses import cross_entropy_d, non_saturating_g
 from .base import GAN, Batch
 
@@ -22,6 +23,8 @@ class ACGAN(GAN):
     betas, class_weight = (0.5, 0.999), 1.0
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
+        if not classes:
+            raise UsageError("conditional is False, and ACGAN's D names the class: take dcgan.")
         G, D = super().networks(image_size, classes)
         D.condition.zero_()  # D(image) is the source alone, as `health` asks it
         return G, D

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..augment import diff_augment, policies
-from ..blocks import ConvDiscriminator, ConvGenerator
+from ..blocks import NORMS, ConvDiscriminator, ConvGenerator
 from ..errors import UsageError, one_of
 
 
@@ -31,7 +31,7 @@ class GAN(nn.Module):
 
     conditional = False  # G and D are told the diagnosis; one that is not ignores the label
     z_dim, width = 100, 64  # width: channels of the feature maps next to the image
-    norm = "batch"  # of D: "batch", "spectral" or "none"
+    norm, _norms = "batch", NORMS  # of D: "batch", "spectral" or "none"
     n_critic = 1  # D steps for one G step
     learning_rate_d = learning_rate_g = 2e-4
     final_rate = 1.0  # share of both learning rates left at the end (half a cosine); 1: constant
@@ -55,6 +55,7 @@ class GAN(nn.Module):
                 "norm is 'batch' under a penalty on each image's slope, and batch normalisation "
                 "mixes the images of a batch: set norm to 'none' or 'spectral'."
             )
+        one_of("norm", self.norm, self._norms)
         self.G_average = copy.deepcopy(self.G).requires_grad_(False).eval()
 
     @classmethod
@@ -101,6 +102,11 @@ class GAN(nn.Module):
         """True when a term is taken from the slope of D at single images."""
         return False
 
+    def follows_budget(self) -> bool:
+        """True when a step depends on how much of the budget is spent: then a training whose
+        budget grows is another training."""
+        return self.final_rate != 1.0 or type(self).set_progress is not GAN.set_progress
+
     def after_d_step(self) -> None:
         """Called after every step of D's optimiser (WGAN clips its weights here)."""
 
@@ -130,7 +136,7 @@ def _checked(name: str, value: object, known: dict[str, object]) -> object:
     least = {int: 1, float: 0}.get(wanted)
     if least is not None and not value >= least:
         raise UsageError(f"setting {name} is {value}: it must be at least {least}.")
-    if wanted is tuple and len(value) != len(known[name]):
+    if wanted is tuple and [type(v) in (int, float) for v in value] != [True] * len(known[name]):
         raise UsageError(f"setting {name} is {value}: expected {len(known[name])} numbers.")
     return value
 

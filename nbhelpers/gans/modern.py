@@ -28,8 +28,10 @@ class Modern(GAN):
     fade_from, fade_to = 0.0, 0.0  # the condition's, as shares of the budget
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
+        fade(0.0, self.fade_from, self.fade_to)  # refused now, not in the first step
         shape = (image_size, self.z_dim, self.width, classes)
-        G = ConvGenerator(*shape, self.upsampling, self.low_pass, self.class_norm)
+        ways = {"upsampling": self.upsampling, "low_pass": self.low_pass}
+        G = ConvGenerator(*shape, **ways, class_norm=self.class_norm)
         return G, ConvDiscriminator(image_size, self.width, self.norm, classes)
 
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:

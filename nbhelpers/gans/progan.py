@@ -5,9 +5,9 @@ New: both players start at 4 x 4 pixels and gain one resolution at a time, each 
 D sees how much the images of a batch differ (section 3). Loss: WGAN-GP with a small pull of D's
 scores to 0 (appendix A.1).
 Differs from the paper: one 3 x 3 convolution a resolution in place of two and width / 2 channels
-next to the image, a tenth of the work; the penalty on a share of the batch; two thirds of the
-budget grow, the last third trains the whole; told the diagnosis by projection (conditional=False is
-the paper's).
+next to the image, a tenth of the work; the penalty on a share of the batch; images clamped to
+[-1, 1]; two thirds of the budget grow, the last third trains the whole; told the diagnosis by
+projection (conditional=False is the paper's).
 All resolutions are there from the start and one number, the buffer `growth`, says how many play: so
 average, optimisers and checkpoints need nothing special.
 """
@@ -126,7 +126,8 @@ def _variety(x: Tensor) -> Tensor:
 class ProGAN(GAN):
     """WGAN-GP at the size of the moment."""
 
-    conditional, norm = True, "none"
+    conditional = True
+    norm, _norms = "none", ("none",)  # its networks have no other
     betas, learning_rate_d, learning_rate_g = (0.0, 0.99), 1e-3, 1e-3  # appendix A.1
     penalty_weight, drift_weight, penalty_share = 10.0, 1e-3, 0.5
     growing = True  # False: plain training at the full size from the first step
@@ -152,7 +153,7 @@ class ProGAN(GAN):
         image, label, fake = self.real(batch), batch.label, self.fake(batch)
         real = self.judge(image, label)
         part = slice(max(1, round(self.penalty_share * len(image))))
-        penalty = gradient_penalty(self.judge, image[part], fake[part], _rows(label, part))
+        penalty = gradient_penalty(self.judge, image[part], fake[part], label[part])
         return {
             "critic": wasserstein_d(real, self.judge(fake, label)),
             "penalty": self.penalty_weight * penalty,
@@ -164,7 +165,3 @@ class ProGAN(GAN):
 
     def has_penalty(self) -> bool:
         return True
-
-
-def _rows(label: Tensor | None, part: slice) -> Tensor | None:
-    return None if label is None else label[part]

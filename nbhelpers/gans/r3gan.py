@@ -103,7 +103,8 @@ def _one_by_one(channels_in: int, channels_out: int) -> nn.Module:
 class R3GAN(GAN):
     """The relativistic pairing loss with R1 and R2."""
 
-    conditional, norm = True, "none"
+    conditional = True
+    norm, _norms = "none", ("none",)  # its networks have no other
     z_dim, betas = 64, (0.0, 0.99)
     learning_rate_d = learning_rate_g = 2e-4  # at 5e-4 G saturated within 300 steps of 8
     final_rate = 0.1
@@ -112,6 +113,7 @@ class R3GAN(GAN):
     _p = 0.0  # share of the budget that is spent
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
+        fade(0.0, self.fade_from, self.fade_to)  # refused now, not in the first step
         G = ResidualGenerator(image_size, self.z_dim, self.width, classes)
         return G, ResidualDiscriminator(image_size, self.width, classes)
 
@@ -119,9 +121,8 @@ class R3GAN(GAN):
         image, label, fake = batch.image, batch.label, self.fake(batch)
         game = relativistic_d(self.judge(image, label), self.judge(fake, label))
         few = slice(max(1, round(self.penalty_share * len(image))))
-        few_labels = None if label is None else label[few]
-        r1 = zero_centred_penalty(self.judge, image[few], few_labels)
-        r2 = zero_centred_penalty(self.judge, fake[few], few_labels)
+        r1 = zero_centred_penalty(self.judge, image[few], label[few])
+        r2 = zero_centred_penalty(self.judge, fake[few], label[few])
         gamma = self.penalty_weight * self.final_penalty**self._p
         return {"game": game, "r1": gamma * r1, "r2": gamma * r2}
 
