@@ -8,6 +8,7 @@ import pandas as pd
 from . import audit
 from .evaluation_sets import held_out, read_generated
 from .gan_folders import read_card
+from .gan_observer import HEALTH
 from .metrics_run import POOLED
 from .prepare import Prepared
 
@@ -47,6 +48,28 @@ def _wide(rows: pd.DataFrame, rare: list[str], column: str) -> pd.DataFrame:
     wide["kid_rare"] = by_class.reindex(columns=rare).mean(axis=1, skipna=False)
     wanted = ["kid", "kid_rare", "fid", "precision", "recall"]
     return wide.reindex(columns=wanted).rename_axis(columns=None)
+
+
+def row(folder: Path, photographs: np.ndarray) -> dict:
+    """A line of the run's table of GANs: what one cost, and how it ended.
+
+    `pixel spread` is the mean standard deviation of a pixel, in [0, 1], over the samples that
+    training left, and the next column that of `photographs` uint8 (N, S, S, 3). KID and `told
+    apart` are the last in `health.csv`. KID is the mean over classes; that of a GAN that is told no
+    class is of all of them pooled, and stands in a column of its own.
+    """
+    card, last = read_card(folder), pd.read_csv(folder / HEALTH).iloc[-1]
+    made = np.load(folder / "samples.npz")["images"]
+    spread, usual = (
+        round(float(images.std(axis=0).mean() / 255), 3) for images in (made, photographs)
+    )
+    kid = "kid" if card["settings"]["conditional"] else "kid, pooled"
+    return {
+        "gan": card["gan"], "images shown": card["images_shown"], "minutes": card["minutes"],
+        "weights G": card["parameters"]["G"], "weights D": card["parameters"]["D"],
+        "pixel spread": spread, "of photographs": usual,
+        kid: round(last["kid"], 1), "told apart": round(last["told_apart"], 3),
+    }  # fmt: skip
 
 
 def costs(folders: dict[str, Path]) -> pd.DataFrame:

@@ -14,7 +14,16 @@ import pytest
 import torch
 from small_gans import CPU, equal
 
-from nbhelpers import checkpoints, gan_folders, gan_runs, health, sampling, splits
+from nbhelpers import (
+    checkpoints,
+    features,
+    gan_folders,
+    gan_runs,
+    gan_table,
+    health,
+    sampling,
+    splits,
+)
 from nbhelpers.errors import CheckpointError, LeakageError, TrainingDiverged, UsageError
 from nbhelpers.gan_jobs import Job
 from nbhelpers.gans import DCGAN
@@ -250,3 +259,22 @@ def test_a_gan_of_other_photographs_is_not_judged_by_its_lesion_ids(prepared, tm
     other = dataclasses.replace(prepared, manifest={"sha256": {"images.npy": "another"}})
     with pytest.raises(LeakageError, match="was trained on other prepared data"):
         gan_folders.held_out_rows(tmp_path / "dcgan", other)
+
+
+def test_a_row_of_the_table_is_what_the_run_left(prepared, tmp_path):
+    for name, kid in (("dcgan", "kid, pooled"), ("cgan", "kid")):
+        folder = tmp_path / name
+        gan = gan_runs.train_run(
+            job(64, gan=name), prepared, folder, CPU, encoder=features.random_encoder(0)
+        )
+        row = gan_table.row(folder, prepared.images[:20])
+        last = pd.read_csv(folder / "health.csv").iloc[-1]
+        assert (row["gan"], row["images shown"]) == (name, 64)
+        assert row["weights G"] == sum(w.numel() for w in gan.G.parameters())
+        left = np.load(folder / "samples.npz")["images"] / 255
+        assert row["pixel spread"] == pytest.approx(left.std(axis=0).mean(), abs=6e-4)
+        photographs = prepared.images[:20] / 255
+        assert row["of photographs"] == pytest.approx(photographs.std(axis=0).mean(), abs=6e-4)
+        assert row[kid] == pytest.approx(last["kid"], abs=0.06, nan_ok=True)
+        assert row["told apart"] == pytest.approx(last["told_apart"], abs=6e-4)
+        assert len(row) == 9 and {"kid", "kid, pooled"} & set(row) == {kid}
