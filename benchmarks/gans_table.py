@@ -18,6 +18,7 @@ import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -108,6 +109,19 @@ def grid(run: Run, name: str, prepared: Prepared, images: int) -> None:
     told = f"{name}, {images:,} images shown to D"
     run.save_figure(
         image_grid(rows, told), f"grid_{name}", f"{told}: generated, one noise a column."
+    )
+
+
+def sheet(run: Run, names: Iterable[str], prepared: Prepared, title: str) -> None:
+    """One row a GAN, two samples a class, all on one noise."""
+    asked, rows = torch.arange(2 * len(prepared.classes)) // 2, {}
+    for name in names:
+        gan = sampling.load(run.gan_folder(name))
+        z = sampling.fixed_noise(gan.z_dim, len(asked), seed=3)
+        rows[name] = sampling.decode(gan, z, asked)
+    told = f"Two samples each of {', '.join(prepared.classes)}; {title}"
+    run.save_figure(
+        image_grid(rows, told, 0.62), "samples", f"{told}. Generated, one noise a column."
     )
 
 
@@ -202,6 +216,7 @@ def main() -> int:
     run.save_table(table.round(2).reset_index(), "gans", said)
     varied = gan_table.variety(folders, prepared, 0, args.seed).round(2)
     run.save_table(varied.reset_index(names="gan"), "variety", "within a class, photographs = 1")
+    sheet(run, folders, prepared, title)
     for name in folders:
         grid(run, name, prepared, args.images)
     tables = [table, varied]
