@@ -121,7 +121,7 @@ def sheet(run: Run, names: Iterable[str], prepared: Prepared, title: str) -> Non
         rows[name] = sampling.decode(gan, z, asked)
     told = f"Two samples each of {', '.join(prepared.classes)}; {title}"
     run.save_figure(
-        image_grid(rows, told, 0.62), "samples", f"{told}. Generated, one noise a column."
+        image_grid(rows, told, 0.55), "samples", f"{told}. Generated, one noise a column."
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 PAIR_COLUMNS = ("real-real", "real-generated", "generated-generated")
 COLOURS = ("tab:grey", "tab:blue", "tab:orange")
@@ -134,8 +135,8 @@ def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
 
     `table` is that of `gan_table.distances`: an index of encoder and GAN, the floors in the row
     "photographs". `panels` gives the columns and what they are called. The axes are logarithmic,
-    as GANs differ by factors, so a floor at or below 0 is told and not drawn. A
-    panel without any value is left out, unless all are.
+    as GANs differ by factors, so a floor at or below 0 is told and not drawn. A panel without any
+    value is left out, unless all are.
     """
     panels = {c: label for c, label in panels.items() if table[c].notna().any()} or panels
     encoders = list(table.index.unique(0))
@@ -161,6 +162,7 @@ def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
                 left = axis.get_yaxis_transform()
                 axis.text(0.02, place, told, transform=left, va="center", fontsize=8)
             axis.set_xscale("log")
+            axis.xaxis.set_minor_formatter(NullFormatter())  # the values stand beside the dots
             axis.margins(x=0.2)
             if floor > 0:
                 axis.axvline(floor, color="black", ls=":")
