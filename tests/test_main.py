@@ -177,3 +177,7 @@ def test_from_photographs_to_generated_images(tmp_path, capsys):
     assert "use device=cpu" in capsys.readouterr().err
     assert command_line.main(["train", "dcgn", *train[2:]]) == 2
     assert "did you mean 'dcgan'" in capsys.readouterr().err
+    other = str(tmp_path / "other")
+    for wrong in (["--order", "balance"], ["--set", "norm=spectre"], ["--set", "width=0"]):
+        assert command_line.main([*train[:5], other, *small, *wrong]) == 2
+    assert not (tmp_path / "other").exists()  # nothing was trained first, no encoder either

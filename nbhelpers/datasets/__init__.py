@@ -45,8 +45,8 @@ def is_built_in(name: str, source: str | Path) -> bool:
 def make_built_in(name: str, folder: Path, source: str | Path, phantom_images: int) -> None:
     """What `is_built_in`, made in `folder` unless it is there. Nothing for other data sets."""
     if is_built_in(name, source):
-        make = import_module(f".{name}", __package__).make
-        make(folder, phantom_images) if name == "phantom" else make(folder)
+        counts = [phantom_images] if name == "phantom" else []
+        import_module(f".{name}", __package__).make(folder, *counts)
 
 
 def read(name: str, source: Path) -> RawDataset:

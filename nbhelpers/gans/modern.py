@@ -29,9 +29,8 @@ class Modern(GAN):
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
         fade(0.0, self.fade_from, self.fade_to)  # refused now, not in the first step
-        shape = (image_size, self.z_dim, self.width, classes)
-        ways = {"upsampling": self.upsampling, "low_pass": self.low_pass}
-        G = ConvGenerator(*shape, **ways, class_norm=self.class_norm)
+        switches = {name: getattr(self, name) for name in ("upsampling", "low_pass", "class_norm")}
+        G = ConvGenerator(image_size, self.z_dim, self.width, classes, **switches)
         return G, ConvDiscriminator(image_size, self.width, self.norm, classes)
 
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
