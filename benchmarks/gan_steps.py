@@ -18,7 +18,8 @@ from torch.utils.flop_counter import flop_registry
 
 from nbhelpers.config import preset
 from nbhelpers.gans import GANS
-from nbhelpers.training import Budget, Training, TrainingImages
+from nbhelpers.training import Training
+from nbhelpers.training_images import Budget, TrainingImages
 
 IMAGES = 480  # shown to D in a window
 WINDOWS = 5

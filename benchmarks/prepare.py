@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nbhelpers import prepare
+from nbhelpers import pictures, prepare
 from nbhelpers.datasets import phantom
 
 ROUNDS = 3
@@ -37,9 +37,9 @@ def compare(paths: list[str], size: int) -> None:
     """Prints one line for `size`: both speeds, their ratio, the difference in grey levels."""
     ways = {
         "usual": lambda: [usual_way(path, size) for path in paths],
-        "one": lambda: [prepare.read_image(Path(path), size) for path in paths],
+        "one": lambda: [pictures.read_image(Path(path), size) for path in paths],
         "all": lambda: list(
-            prepare._in_parallel(lambda path: prepare.read_image(Path(path), size), paths, "")
+            prepare._in_parallel(lambda path: pictures.read_image(Path(path), size), paths, "")
         ),
     }
     taken = {name: [] for name in ways}
@@ -47,7 +47,7 @@ def compare(paths: list[str], size: int) -> None:
         for name, work in ways.items():
             taken[name].append(seconds(work))
     speed = {name: len(paths) / np.median(times) for name, times in taken.items()}
-    pairs = [(usual_way(p, size).astype(int), prepare.read_image(Path(p), size)[0]) for p in paths]
+    pairs = [(usual_way(p, size).astype(int), pictures.read_image(Path(p), size)[0]) for p in paths]
     difference = np.abs(np.stack([a - b for a, b in pairs]))
     print(
         f"{size:4d} px  usual {speed['usual']:6.0f}/s  one thread {speed['one']:6.0f}/s "

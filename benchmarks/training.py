@@ -13,7 +13,8 @@ import torch
 from torch import nn
 
 from nbhelpers.gans import DCGAN
-from nbhelpers.training import Budget, Training, TrainingImages
+from nbhelpers.training import Training
+from nbhelpers.training_images import Budget, TrainingImages
 
 BATCH = 64
 STEPS = 8  # in a window

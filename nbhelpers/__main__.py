@@ -8,6 +8,7 @@ import sys
 from .arguments import Parser, folder, positive, setting, whole
 from .errors import NbhelpersError, one_of
 
+DATASETS = "phantom, ham10000, digits, folder, phantom-histology, ebhi, pannuke or unitopatho"
 # Everything heavy is imported inside the commands: --help and a mistyped flag answer at once.
 
 
@@ -49,10 +50,14 @@ def prepare(args: argparse.Namespace) -> int:
     places = _paths(args.name, args.size, str(args.source or ""), args.count)
     datasets.make_built_in(args.name, places.raw, args.source, args.count)
     raw = datasets.read(args.name, places.raw)
+    raw = datasets.only(raw, args.classes.split(",")) if args.classes else raw
     to = args.to or places.prepared
     made = prepared_from(raw, to, args.size, args.frame, args.folds, args.strict)
-    counts = f"{made.manifest['images']} images of {made.manifest['lesions']} lesions"
+    found = made.manifest["findings"]
+    counts = f"{made.manifest['images']} images of {made.manifest['lesions']} lesions or patients"
     print(f"{to}: {counts}, {made.manifest['bad_images']} bad ones left out")
+    for kind, count in found.items():
+        print(f"  {kind}: {count}, such as {made.manifest['examples'][kind][0]}")
     return 0
 
 
@@ -70,14 +75,17 @@ def train(args: argparse.Namespace) -> int:
     images = args.images or (chosen.tail_images if args.class_name else chosen.gan_images)
     settings = {"width": chosen.gan_width} | settings
     batch = args.batch or chosen.gan_batch
-    job = Job(args.gan, images, batch, args.seed, args.fold, args.class_name, settings, args.order)
+    told = args.seed, args.fold, args.class_name, settings, args.order, args.crop
+    job = Job(args.gan, images, batch, *told)
     prepared = load_prepared(args.data)
     # what cannot be trained is refused before an encoder is
     job.rows(prepared)
     job.budget(job.build(prepared))
     place = args.run.parent.parent if args.run.parent.name == "gans" else args.run
-    encoder = the_runs_encoder(prepared, args.fold, chosen.encoder_steps, device, place)
-    train_run(job, prepared, args.run, device, resume=args.resume, encoder=encoder)
+    encoder = None  # one for windows of large images would have to learn whole ones
+    if not args.crop:
+        encoder = the_runs_encoder(prepared, args.fold, chosen.encoder_steps, device, place)
+    train_run(job, prepared, args.run, device, args.resume, args.start_from, encoder)
     print(f"{args.gan} is in {args.run}")
     return 0
 
@@ -87,6 +95,14 @@ def sample(args: argparse.Namespace) -> int:
 
     to = export(args.run, args.count, args.to, args.class_name, args.seed, args.checkpoint)
     print(f"{args.count} images are in {to}")
+    return 0
+
+
+def translate(args: argparse.Namespace) -> int:
+    from .translate_files import translate_files
+
+    to = translate_files(args.run, args.masks, args.to, args.class_name, args.seed)
+    print(f"{len(list(to.glob('*.png')))} images are in {to}")
     return 0
 
 
@@ -152,10 +168,9 @@ def _command(commands, function, text: str) -> Parser:
 def _add_run(commands) -> None:
     add = _command(commands, run, "Run the notebooks in order and write a report.").add_argument
     add("--preset", default="laptop", metavar="P", help="smoke, laptop (default) or full")
-    names = "phantom (default), ham10000, digits, folder"
-    add("--dataset", default="phantom", metavar="NAME", help=names)
+    add("--dataset", default="phantom", metavar="NAME", help=DATASETS)
     add("--source", type=folder, metavar="DIR", help="raw photographs, where not below data/raw")
-    add("--size", type=positive, default=64, metavar="PX", help="64 (default) or 128 pixels")
+    add("--size", type=positive, default=64, metavar="PX", help="64 (default), 128 or 256 pixels")
     add("--seed", type=whole, default=0, metavar="N")
     add("--runs", type=folder, metavar="DIR", help="where runs are kept (default: runs)")
     add("--only", default="", metavar="10,21", help="just these notebooks")
@@ -176,14 +191,16 @@ def _add_data(commands) -> None:
     add("name", metavar="NAME", help="ham10000, digits (MNIST)")
     add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
     add = _command(commands, prepare, "Crop, resize, clean and fold raw photographs.").add_argument
-    add("name", metavar="NAME", help="phantom, ham10000, digits, folder")
-    add("--source", type=folder, metavar="DIR", help="raw photographs; phantom is drawn there")
-    add("--size", type=positive, required=True, metavar="PX", help="64 or 128")
+    add("name", metavar="NAME", help=DATASETS)
+    add("--source", type=folder, metavar="DIR", help="raw photographs; phantoms are drawn there")
+    sizes = "64, 128, 256, or more for train --crop"
+    add("--size", type=positive, required=True, metavar="PX", help=sizes)
     add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
     add("--frame", default="crop", metavar="HOW", help="crop (default) or squeeze")
     add("--folds", type=positive, default=5, metavar="N")
     add("--strict", action="store_true", help="stop at the first bad image")
-    add("--count", type=positive, default=1000, metavar="N", help="images of the phantom data set")
+    add("--count", type=positive, default=1000, metavar="N", help="images of a phantom data set")
+    add("--classes", default="", metavar="A,B", help="these classes (or tissues) alone")
 
 
 def _add_gans(commands) -> None:
@@ -198,6 +215,9 @@ def _add_gans(commands) -> None:
     add("--order", default="", metavar="O", help="natural, or balanced: every class as often")
     add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
         help="a setting of the GAN, such as n_critic=1 or augment=translation,colour")  # fmt: skip
+    add("--crop", type=positive, default=0, metavar="PX",
+        help="train on windows of so many pixels, anywhere in an image")  # fmt: skip
+    add("--start-from", type=folder, metavar="DIR", help="begin with the weights of that GAN")
     add("--resume", action="store_true", help="go on with the training in --run")
     add("--seed", type=whole, default=0, metavar="N")
     _add_common(add)
@@ -208,6 +228,12 @@ def _add_gans(commands) -> None:
     add("--seed", type=whole, default=0, metavar="N")
     add("--to", type=folder, required=True, metavar="DIR")
     add("--checkpoint", default="last", metavar="W", help="last (default), or best by KID")
+    add = _command(commands, translate, "Draw the images of mask files, of any size.").add_argument
+    add("run", type=folder, metavar="RUN", help="the folder that train pix2pix filled")
+    add("--masks", type=folder, required=True, metavar="PATH", help="a mask, or a folder of masks")
+    add("--class", dest="class_name", default="", metavar="C")
+    add("--seed", type=whole, default=0, metavar="N")
+    add("--to", type=folder, required=True, metavar="DIR")
     add = _command(commands, measure, "Write metrics.csv of a run.").add_argument
     add("run", type=folder, metavar="RUN", help="a folder below runs/")
     add("--data", type=folder, metavar="PREPARED", help="default: the run's own")
@@ -225,7 +251,7 @@ def _add_doctor(commands) -> None:
     _command(commands, doctor, "Check this machine and say what is missing.")
 
 
-COMMANDS = ("run", "download", "prepare", "train", "sample", "measure", "doctor")
+COMMANDS = ("run", "download", "prepare", "train", "sample", "translate", "measure", "doctor")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -91,11 +91,11 @@ class ConvDiscriminator(nn.Module):
         self.register_buffer("condition", torch.ones(()))
         self.stages = nn.Sequential()
         for i, (narrow, wide) in enumerate(pairwise(channels)):
-            self.stages.append(_convolution(narrow, wide, norm, stride=2, padding=1))
+            self.stages.append(convolution(narrow, wide, norm, stride=2, padding=1))
             if norm == "batch" and i > 0:  # not on the image itself: DCGAN section 3
                 self.stages.append(dcgan_init(nn.BatchNorm2d(wide)))
             self.stages.append(nn.LeakyReLU(0.2, inplace=True))
-        self.to_logit = _convolution(channels[-1], 1, norm)  # 4 x 4 -> 1 x 1
+        self.to_logit = convolution(channels[-1], 1, norm)  # 4 x 4 -> 1 x 1
         self.to_classes = None
         if classes:
             self.to_classes = _normed(nn.Linear(channels[-1], classes, bias=False), norm)
@@ -194,7 +194,7 @@ def _bilinear(channels_in: int, channels_out: int, bias: bool) -> nn.Module:
 UPSAMPLINGS = {"transposed": _transposed, "bilinear": _bilinear}
 
 
-def _convolution(
+def convolution(
     channels_in: int, channels_out: int, norm: str, stride: int = 1, padding: int = 0
 ) -> nn.Module:
     return _normed(nn.Conv2d(channels_in, channels_out, 4, stride, padding), norm)

@@ -10,7 +10,7 @@ import torch
 
 from .errors import UsageError, one_of
 
-IMAGE_SIZES = (64, 128)
+IMAGE_SIZES = (64, 128, 256)
 FOLDS = 5
 
 
@@ -73,6 +73,14 @@ def check_size(size: int) -> int:
     return size
 
 
+def check_stored_size(size: int) -> int:
+    """`size` when images can be prepared at it: one of `IMAGE_SIZES`, or larger where windows of
+    that size are to be cut out of them in training."""
+    if isinstance(size, int) and not isinstance(size, bool) and size > max(IMAGE_SIZES):
+        return size
+    return check_size(size)
+
+
 def project_root(start: Path | None = None) -> Path:
     """The nearest folder at or above `start` that holds `notebooks/` and `nbhelpers/`, else `start`
     itself."""
@@ -104,7 +112,7 @@ def paths(
     is."""
     root = project_root()
     data = Path(os.environ.get("NBHELPERS_DATA", root / "data"))
-    key = f"{dataset}-{chosen.phantom_images}" if dataset == "phantom" else dataset
+    key = f"{dataset}-{chosen.phantom_images}" if dataset.startswith("phantom") else dataset
     raw = data / "raw" / key
     if source:
         raw = (root / Path(source).expanduser()).resolve()

@@ -8,12 +8,15 @@ import numpy as np
 import torch
 
 from . import checkpoints, splits
-from .config import mix
-from .errors import CheckpointError, TrainingError, UsageError, one_of
+from .config import IMAGE_SIZES, check_size, mix
+from .errors import CheckpointError, DataError, TrainingError, UsageError, one_of
 from .files import sha256_file
 from .gans import GAN, GANS
 from .prepare import Prepared
-from .training import Budget
+from .training_images import Budget
+
+# the layers of a GAN that translates whose shape follows from the masks and classes
+FACE_MASKS = {"G.down.0.0", "G_average.down.0.0", "D.stages.0"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Job:
     class_name: str = ""  # "" trains on all classes
     settings: dict = field(default_factory=dict)
     order: str = ""  # "natural" or "balanced"; "" balances the classes of a conditional GAN
+    crop: int = 0  # pixels a side of the windows trained on, anywhere in an image; 0: whole images
 
     def rows(self, prepared: Prepared) -> np.ndarray:
         """Row numbers trained on: the training part of the fold, of one class when one is named.
@@ -52,7 +56,41 @@ class Job:
         kind = GANS[one_of("GAN", self.gan, GANS)]
         with torch.random.fork_rng([]):
             torch.manual_seed(mix(self.seed, 0))
-            return kind(prepared.image_size, len(prepared.classes), **self.settings)
+            size, classes = self.image_size(prepared), len(prepared.classes)
+            return kind(size, classes, **self._settings(prepared))
+
+    def image_size(self, prepared: Prepared) -> int:
+        """Pixels a side of what is trained on. UsageError where no GAN draws that size."""
+        stored = prepared.image_size
+        if not self.crop and stored > max(IMAGE_SIZES):
+            raise UsageError(
+                f"{prepared.folder} holds images of {stored} px: train on windows of them, --crop "
+                f"{max(IMAGE_SIZES)}, or prepare them smaller."
+            )
+        if self.crop > stored:
+            raise UsageError(f"crop is {self.crop} and the images have {stored} px: crop less.")
+        return check_size(self.crop or stored)
+
+    def _settings(self, prepared: Prepared) -> dict:
+        """The GAN's settings, those that follow from the data included."""
+        if "mask_classes" not in GANS[self.gan].defaults():
+            return self.settings
+        if prepared.masks is None:
+            without = "; ".join(k for k in prepared.manifest["findings"] if "mask" in k)
+            raise DataError(
+                f"{prepared.folder} holds no masks.npy and {self.gan} translates masks: prepare "
+                f"data that have one for each image{f' ({without})' if without else ''}."
+            )
+        return {"mask_classes": len(prepared.palette)} | self.settings
+
+    def windows(self, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Those rows of `prepared.images` or `.masks`, the middle of each where windows are trained
+        on."""
+        if not self.crop:
+            return np.asarray(array[rows])
+        corner = (array.shape[1] - self.crop) // 2
+        inside = slice(corner, corner + self.crop)
+        return np.asarray(array[:, inside, inside][rows])
 
     def budget(self, gan: GAN) -> Budget:
         order = self.order or ("balanced" if gan.conditional else "natural")
@@ -70,6 +108,8 @@ class Job:
         }
         if not gan.follows_budget():
             del known["images"]
+        if not self.crop:  # checkpoints that are older than windows know nothing of them
+            del known["crop"]
         return known
 
 
@@ -110,10 +150,15 @@ def refuse_another(state: dict, identity: dict, folder: Path, resume: bool) -> N
 
 
 def take_weights(gan: GAN, folder: Path, classes: tuple[str, ...]) -> None:
-    """Starts `gan` from the weights in `folder`; CheckpointError when that is another GAN, or one
-    of other classes."""
+    """Starts `gan` from the weights in `folder`.
+
+    A GAN that translates may have seen other masks or classes: the layers that face them start
+    anew and are named. CheckpointError when that is another GAN, or one of other classes.
+    """
     state = checkpoints.load(folder)
     known = state["config"]
+    if gan.translates and "mask_classes" in known["settings"]:
+        return _take_what_fits(gan, state, folder)
     if gan.conditional and known["classes"] != list(classes):
         raise CheckpointError(
             f"{folder} knows the classes {', '.join(known['classes'])}, the data have "
@@ -125,3 +170,21 @@ def take_weights(gan: GAN, folder: Path, classes: tuple[str, ...]) -> None:
             "start from a GAN of the same settings."
         )
     gan.load_state_dict(state["training"]["gan"])
+
+
+def _take_what_fits(gan: GAN, state: dict, folder: Path) -> None:
+    mine, theirs = gan.state_dict(), state["training"]["gan"]
+    fits = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
+    anew = sorted({k.rpartition(".")[0] for k in {*mine, *theirs} - {*fits}})
+    both = state["config"]["settings"], gan.settings
+    before, now = ((s["image_size"], s["mask_classes"]) for s in both)
+    if before[0] != now[0] or not set(anew) <= FACE_MASKS:
+        raise CheckpointError(
+            f"{folder} does not fit: image size {before[0]} there and {now[0]} here, other shapes "
+            f"in {', '.join(anew) or 'no layer'}. Start from a pix2pix of the same image_size, "
+            "width and norm; only the number of masks and of classes may differ."
+        )
+    gan.load_state_dict(mine | fits)
+    if anew:
+        told = f"{before[1]} mask classes in {folder.name}, {now[1]} here"
+        print(f"{', '.join(anew)} start anew: {told}")

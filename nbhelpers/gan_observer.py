@@ -33,8 +33,8 @@ class Observer:
         classes = len(config["classes"])
         # whole columns of a class, where there are eight or fewer
         self.columns = COLUMNS // classes * classes or COLUMNS
-        self.noise = sampling.fixed_noise(training.gan.z_dim, self.columns * COLUMNS, SAMPLES_SEED)
-        self.label = torch.arange(len(self.noise)) % classes
+        self.label = torch.arange(self.columns * COLUMNS) % classes
+        self.asked = sampling.asked(training.gan, len(self.label), SAMPLES_SEED, self.label)
         self.last_good = training.images_seen or None
         self.moments = SHORT_MOMENTS if training.budget.images < SHORT else MOMENTS
         total = training.steps * training.images_per_step
@@ -66,7 +66,7 @@ class Observer:
 
     def picture(self, training: Training) -> None:
         """Leaves the samples of this moment, and how far they moved since the one before."""
-        images = sampling.decode(training.gan, self.noise, self.label)
+        images = sampling.decode(training.gan, self.asked, self.label)
         before, self.sheet = self.sheet, tile(images, self.columns)
         path = self.folder / "samples" / f"{training.images_seen:09d}.png"
         sampling.write_picture(path, Image.fromarray(self.sheet))

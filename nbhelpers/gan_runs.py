@@ -7,17 +7,20 @@ import numpy as np
 import torch
 
 from . import __version__, checkpoints, gan_folders, health, sampling, splits
+from .config import mix
 from .errors import TrainingDiverged
 from .features import Encoder
 from .files import write_atomic, write_json
 from .gan_jobs import Job, differences, refuse_another, take_weights
 from .gan_observer import Observer
-from .gans import GAN
+from .gans import GAN, Masks
 from .prepare import Prepared
-from .training import Training, TrainingImages
+from .training import Training
+from .training_images import Rows, TrainingImages
 
 IMAGES_LEFT = 500  # written when a training is finished, at most...
 IMAGES_OF_A_CLASS = 250  # ...and of every class, when G can be asked for one
+MASKS_OF_A_CLASS = 500  # of the training images, kept beside a GAN that translates masks
 IMAGES_SHOWN = 10  # to D for each image left, or for two of each class: few by an experiment
 
 
@@ -54,6 +57,8 @@ def train_run(
         return training.gan.eval()
     groups = _lesions_seen(job, prepared, rows, start_from)
     write_atomic(folder / sampling.GROUPS, "\n".join(sorted(groups)).encode())
+    if training.gan.masks is not None:
+        sampling.write_masks(folder, training.gan.masks)
     observer = Observer(training, config, folder, health.of(prepared, job, training.gan, encoder))
     try:
         training.run(observer)
@@ -67,8 +72,22 @@ def _training(job: Job, prepared: Prepared, rows: np.ndarray, device: torch.devi
     """The job's GAN before its first step, on the images of `rows`."""
     gan, labels = job.build(prepared), prepared.table["label"].to_numpy()[rows]
     upright = prepared.manifest.get("upright", False)  # absent from data prepared before digits
-    data = TrainingImages(prepared.images[rows], labels, device, upright)
+    masks = ()
+    if gan.translates:
+        gan.masks = _some_masks(job, prepared, rows)
+        masks = Rows(prepared.masks, rows), gan.mask_classes
+    images = Rows(prepared.images, rows)
+    data = TrainingImages(images, labels, device, upright, *masks, crop=job.crop)
     return Training(gan, data, job.budget(gan), device)
+
+
+def _some_masks(job: Job, prepared: Prepared, rows: np.ndarray) -> Masks:
+    """Masks to ask G with: those of the training images, `MASKS_OF_A_CLASS` of a class at most."""
+    labels = prepared.table["label"].to_numpy()[rows]
+    place = np.random.default_rng(mix(job.seed, 7)).permutation(len(rows))
+    groups = [place[labels[place] == c][:MASKS_OF_A_CLASS] for c in np.unique(labels)]
+    chosen = np.sort(np.concatenate(groups))
+    return Masks(job.windows(prepared.masks, rows[chosen]), labels[chosen])
 
 
 def _finish(
@@ -157,7 +176,7 @@ def _card(
     training: Training, job: Job, prepared: Prepared, seconds: float, groups: set[str]
 ) -> dict:
     """What a stranger must know before using this GAN's images."""
-    return {
+    card = {
         "gan": job.gan,
         "settings": training.gan.settings,
         "parameters": {
@@ -172,7 +191,7 @@ def _card(
         "class": job.class_name or "all",
         "data": {
             "source": prepared.manifest["source"],
-            "image_size": prepared.image_size,
+            "image_size": training.gan.settings["image_size"],
             "images_sha256": prepared.manifest["sha256"]["images.npy"],
             "training_images": training.data.count,
             "training_lesions": len(groups),
@@ -186,3 +205,6 @@ def _card(
         "nbhelpers": __version__,
         "torch": torch.__version__,
     }
+    if training.gan.translates:
+        card["data"]["palette"] = {name: list(colour) for name, colour in prepared.palette.items()}
+    return card

@@ -8,6 +8,7 @@ guessing, 1 is always, and then G has little to learn from. `drift`: mean change
 with an encoder that has learned the training part only; nan without an encoder.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from .gan_jobs import Job
 from .gans import GAN, Batch
 from .images import to_network
 from .prepare import Prepared
+from .unet import mask_planes
 
 FEWEST = metrics.FEWEST  # photographs of a class, to be compared with
 MOST = 60  # photographs of a class, at most
@@ -37,19 +39,26 @@ class Side:
     asked: np.ndarray  # int64 (M,), what G is told, one sample each
     usual: float  # typical distance of two of the photographs
     features: np.ndarray | None
+    masks: np.ndarray | None = None  # uint8 (N, S, S), where G translates masks
 
 
 class Health:
     """Takes the numbers of a GAN in training; the same GAN gives the same numbers."""
 
     def __init__(
-        self, prepared: Prepared, rows: np.ndarray, by_class: bool, encoder: Encoder | None
+        self,
+        prepared: Prepared,
+        rows: np.ndarray,
+        by_class: bool,
+        encoder: Encoder | None,
+        windows: Callable[[np.ndarray, np.ndarray], np.ndarray] = lambda array, rows: array[rows],
     ):
-        """`rows` are the photographs to compare with, `by_class` says that G obeys a label."""
+        """`rows` are the photographs to compare with, `by_class` says that G obeys a label,
+        `windows(array, rows)` reads them as they are trained on."""
         if encoder is not None:  # its fold is the job's, or it has learned these very lesions
             seen = prepared.table["group_id"].to_numpy()[rows]
             splits.refuse_overlap(encoder.training_groups, seen, f"encoder {encoder.name}")
-        self.encoder = encoder
+        self.encoder, self.windows = encoder, windows
         labels = prepared.table["label"].to_numpy()[rows]
         groups = [rows[labels == c][:MOST] for c in np.unique(labels)] if by_class else []
         groups = [group for group in groups if len(group) >= FEWEST] or [rows[:POOLED_MOST]]
@@ -57,11 +66,13 @@ class Health:
         self.sides = [self._side(prepared, np.sort(group), count) for group in groups]
 
     def _side(self, prepared: Prepared, rows: np.ndarray, count: int) -> Side:
-        photographs = np.asarray(prepared.images[rows])
+        photographs = np.asarray(self.windows(prepared.images, rows))
+        masks = None if prepared.masks is None else self.windows(prepared.masks, rows)
         labels = prepared.table["label"].to_numpy()[rows]
         features = None if self.encoder is None else self.encoder(photographs)
         asked = np.resize(labels, count)
-        return Side(photographs, labels, asked, audit.typical_distance(photographs), features)
+        usual = audit.typical_distance(photographs)
+        return Side(photographs, labels, asked, usual, features, masks)
 
     def __call__(self, gan: GAN, seed: int) -> dict[str, float]:
         """`kid`, `spread` and `told_apart` of this moment; networks and random state stay as they
@@ -88,9 +99,11 @@ def told_apart(gan: GAN, side: Side) -> float:
     device = next(gan.D.parameters()).device
     images = to_network(side.photographs).to(device)
     labels = torch.from_numpy(side.labels).to(device)
-    batch, was = Batch(images, labels), gan.training
+    source, was = None, gan.training
+    if gan.translates:
+        source = mask_planes(torch.from_numpy(np.array(side.masks)), gan.mask_classes).to(device)
     gan.eval()  # batch and power-iteration statistics stay as they are
-    real, fake = gan.D(gan.real(batch), labels), gan.D(gan.fake(batch), labels)
+    real, fake = gan.logits(Batch(images, labels, source))
     gan.train(was)
     above = real[:, None] - fake[None, :]
     return float((above > 0).float().mean() + 0.5 * (above == 0).float().mean())
@@ -124,4 +137,6 @@ def of(prepared: Prepared, job: Job, gan: GAN, encoder: Encoder | None) -> Healt
     rows = splits.parts(prepared.table, job.fold)["validation"]
     if job.class_name:
         rows = rows[prepared.table["dx"].to_numpy()[rows] == job.class_name]
-    return Health(prepared, rows, gan.conditional, encoder) if len(rows) > 1 else None
+    if len(rows) < 2:
+        return None
+    return Health(prepared, rows, gan.conditional, encoder, job.windows)

@@ -15,11 +15,12 @@ from torch.nn.functional import relu, softplus
 Judge = Callable[[Tensor, Tensor | None], Tensor]  # images (N, ...), label (N,) -> logits (N,)
 
 
-def cross_entropy_d(real: Tensor, fake: Tensor, smoothing: float = 0.0) -> Tensor:
+def cross_entropy_d(real: Tensor, fake: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
     """D's loss: call real images real and fakes fake. Goodfellow et al. 2014, eq. 1, negated.
 
     `smoothing` s moves the target of real images from 1 to 1 - s and leaves the fakes at 0
-    (one-sided label smoothing, Salimans et al. 2016, section 3.4). Equals 2 log 2 for a D that
+    (one-sided label smoothing, Salimans et al. 2016, section 3.4); as a tensor it gives each logit
+    its own. Equals 2 log 2 for a D that
     always answers 0.
     """
     on_real = (1.0 - smoothing) * softplus(-real) + smoothing * softplus(real)

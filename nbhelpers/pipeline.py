@@ -142,7 +142,7 @@ def _roots_hash(root: Path, dataset: str, raw: Path) -> str:
     for path in sorted((root / "nbhelpers").rglob("*.py")):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     raw = raw.parent if raw.is_file() else raw  # a CSV names photographs beside it
-    files = sorted(raw.rglob("*")) if dataset != "phantom" else []
+    files = sorted(raw.rglob("*")) if not dataset.startswith("phantom") else []
     files = [path for path in files if datasets.MADE not in path.relative_to(raw).parts]
     for path, stat in ((path, path.stat()) for path in files if path.is_file()):
         digest.update(f"{path.relative_to(raw)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())

@@ -3,7 +3,7 @@ lesion-grouped folds.
 
 Writes a *prepared* folder: `images.npy` uint8 (N, S, S, 3), `masks.npy` uint8 (N, S, S) when the
 source has masks, `table.csv`, `bad_images.csv`, `manifest.json`. The same input gives the same
-bytes.
+bytes. A mask's values are the places of its classes in the manifest's `palette`.
 """
 
 import csv
@@ -11,30 +11,25 @@ import hashlib
 import io
 import os
 import shutil
-import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, ImageOps
 
-from .config import FOLDS, IMAGE_SIZES, check_size
-from .datasets import RawDataset
+from .config import FOLDS, check_stored_size
+from .datasets import Palette, RawDataset
 from .errors import DataError, one_of
 from .files import read_json, sha256_file, write_atomic, write_json
 from .near_duplicates import merge_groups
+from .pictures import file_of, read_mask, try_image
 from .progress import progress
 from .splits import assign_folds
 
 FILES = {"images.npy", "masks.npy", "table.csv", "bad_images.csv", "manifest.json"}
 FRAMES = ("crop", "squeeze")
-MAX_PIXELS = 100_000_000
-# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that leaves this many times the target:
-# benchmarks/prepare.py measures the difference
-OVERSAMPLING = 1.5
 KEPT = ("image_id", "group_id", "label", "dx", "fold", "lesion_id",
         "age", "sex", "localization", "dx_type")  # fmt: skip
 
@@ -50,71 +45,20 @@ class Prepared:
         pd.DataFrame
     )  # image_id, group_id, label, dx, fold, lesion_id, age, sex, localization, dx_type
     classes: tuple[str, ...]
-    masks: np.ndarray | None  # uint8 (N, S, S), 0 or 255
+    masks: np.ndarray | None  # uint8 (N, S, S), a class of `palette` in each pixel
     manifest: dict
 
     @property
     def image_size(self) -> int:
         return self.images.shape[1]
 
-
-UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
-
-
-def read_image(path: Path, size: int, frame: str = "crop") -> tuple[np.ndarray, str]:
-    """One photograph as uint8 (size, size, 3), and the colour mode it was stored in.
-
-    EXIF rotation is applied; grey, palette, CMYK and alpha become RGB. DataError, with the reason,
-    for a file that is truncated, no image, 16-bit or larger than 100 megapixels.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{image.width} x {image.height} pixels, more than 100 megapixels")
-            mode = image.mode
-            if mode.startswith(("I", "F")):
-                raise DataError(f"mode {mode} has more than 8 bits a channel")
-            image.draft("RGB", (round(OVERSAMPLING * size),) * 2)
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except UNREADABLE as error:
-        raise DataError(
-            f"{type(error).__name__}: {error}".replace(str(path), "the file")
-        ) from error
-    return np.asarray(square(upright, size, frame, Image.Resampling.BICUBIC)), mode
-
-
-def read_readable(paths: Iterable[str], size: int) -> np.ndarray:
-    """The photographs that can be read, uint8 (N, size, size, 3); the others are left out."""
-    tried = (_try_image(path, size, "crop")[0] for path in paths)
-    return np.stack([image for image in tried if image is not None])
-
-
-def is_readable(path: str) -> bool:
-    """Whether `prepare` would keep this photograph."""
-    return _try_image(path, min(IMAGE_SIZES), "crop")[0] is not None
-
-
-def read_mask(path: Path, size: int, frame: str = "crop") -> np.ndarray:
-    """One lesion mask as uint8 (size, size), 0 or 255, cut like its photograph."""
-    try:
-        with Image.open(path) as image:
-            grey = np.asarray(image.convert("L"))
-    except OSError as error:
-        raise DataError(f"{path} is not a readable mask ({error}): fetch it again.") from error
-    inside = Image.fromarray(np.uint8(255) * (grey > grey.max() / 2))  # 0 and 1 are a mask, too
-    return (np.asarray(square(inside, size, frame, Image.Resampling.BOX)) > 127) * np.uint8(255)
-
-
-def square(image: Image.Image, size: int, frame: str, how: Image.Resampling) -> Image.Image:
-    """`image` at (size, size): the centre square ("crop") or the whole frame with its aspect lost
-    ("squeeze")."""
-    width, height = image.size
-    box = (0, 0, width, height)
-    if frame == "crop":
-        side = min(width, height)
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-    return image.resize((size, size), how, box=box)
+    @property
+    def palette(self) -> Palette:
+        """Name and colour of each class of a mask, in the order of their values; the first is the
+        background. DataError for data that an earlier version prepared."""
+        if "palette" not in self.manifest:
+            raise DataError(f"{self.folder} was prepared by an earlier version: run 02 again.")
+        return {name: tuple(colour) for name, colour in self.manifest["palette"].items()}
 
 
 def prepare(
@@ -131,8 +75,13 @@ def prepare(
     Unreadable images are left out and listed in `bad_images.csv`; with `strict` the first one is a
     DataError.
     """
-    settings = {"size": check_size(size), "frame": one_of("frame", frame, FRAMES), "folds": folds}
+    settings = {
+        "size": check_stored_size(size),
+        "frame": one_of("frame", frame, FRAMES),
+        "folds": folds,
+    }
     wanted = {**settings, "source": raw.name, "input": _fingerprint(raw)}
+    wanted["palette"] = {name: list(colour) for name, colour in raw.palette.items()}
     manifest = to / "manifest.json"
     if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
         return load_prepared(to)
@@ -177,7 +126,10 @@ def _fingerprint(raw: RawDataset) -> str:
     """SHA-256 of the table and of every file's size: changes when the input does, wherever it
     lies."""
     files = {name: raw.table[name] for name in ("path", "mask_path")}
-    sizes = {name: [os.stat(p).st_size if p else 0 for p in paths] for name, paths in files.items()}
+    sizes = {
+        name: [os.stat(file_of(p)).st_size if p else 0 for p in paths]
+        for name, paths in files.items()
+    }
     text = raw.table.assign(**sizes).to_csv(index=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -188,7 +140,7 @@ def _build(raw: RawDataset, folder: Path, wanted: dict, strict: bool) -> None:
         folder / "images.npy", "w+", np.uint8, (len(raw.table), size, size, 3)
     )
     modes, bad = {}, {}
-    work = _in_parallel(lambda path: _try_image(path, size, frame), raw.table["path"], "decoding")
+    work = _in_parallel(lambda path: try_image(path, size, frame), raw.table["path"], "decoding")
     for i, (image, told) in enumerate(work):
         if image is None:
             bad[i] = told
@@ -204,16 +156,38 @@ def _build(raw: RawDataset, folder: Path, wanted: dict, strict: bool) -> None:
     table["lesion_id"] = table["group_id"]
     table["group_id"], merged = merge_groups(images, table)
     table["label"] = table["dx"].map({dx: i for i, dx in enumerate(raw.classes)}).astype(int)
-    table["fold"] = assign_folds(table, wanted["folds"])
-    without_mask = table["image_id"][table["mask_path"] == ""]
-    if 0 < len(without_mask) < len(table):
-        merged["no masks.npy, as some images have no mask"] = list(without_mask)
-    if without_mask.empty:
-        masks = _in_parallel(lambda path: read_mask(path, size, frame), table["mask_path"], "masks")
-        np.save(folder / "masks.npy", np.stack(list(masks)))
+    if "fold" in table:  # an official split, which photographs of one lesion must not cross
+        table["fold"] = table.groupby("group_id")["fold"].transform("min")
+    else:
+        table["fold"] = assign_folds(table, wanted["folds"])
+    merged |= _build_masks(raw, table, folder, size, frame)
     write_atomic(folder / "table.csv", table[list(KEPT)].to_csv(index=False).encode())
     images.flush()
     _write_manifest(raw, table, folder, wanted, modes, len(bad), {**raw.findings, **merged})
+
+
+def _build_masks(raw: RawDataset, table: pd.DataFrame, folder: Path, size: int, frame: str) -> dict:
+    """Writes `masks.npy` when every image has a mask; what there is to tell about them."""
+    without = table["image_id"][table["mask_path"] == ""]
+    if not without.empty:
+        told = "no masks.npy, as some images have no mask"
+        return {told: list(without)} if len(without) < len(table) else {}
+    pairs = list(zip(table["mask_path"], table["path"], strict=True))
+    work = _in_parallel(lambda p: read_mask(p[0], size, frame, raw.palette, p[1]), pairs, "masks")
+    masks = np.lib.format.open_memmap(
+        folder / "masks.npy", "w+", np.uint8, (len(table), size, size)
+    )
+    empty = []
+    for i, mask in enumerate(work):
+        masks[i] = mask
+        empty += [i] if mask.min() == mask.max() else []
+    masks.flush()
+    if len(empty) == len(table):
+        raise DataError(
+            f"{pairs[0][0]}: it holds one class only, as all {len(table)} masks do: expected "
+            f"{', '.join(raw.palette)}."
+        )
+    return {"masks of one class only": list(table["image_id"].iloc[empty])} if empty else {}
 
 
 def _write_manifest(raw, table, folder, wanted, modes, bad, findings) -> None:
@@ -235,18 +209,11 @@ def _write_manifest(raw, table, folder, wanted, modes, bad, findings) -> None:
     write_json(folder / "manifest.json", wanted | facts)
 
 
-def _in_parallel(work: Callable, paths: pd.Series, label: str) -> Iterator:
+def _in_parallel(work: Callable, paths: Sequence, label: str) -> Iterator:
     """`work` of every path, in order. Threads do: Pillow decodes and resizes outside Python's
     lock."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         yield from progress(pool.map(work, paths), label, total=len(paths), unit="images")
-
-
-def _try_image(path: str, size: int, frame: str) -> tuple[np.ndarray | None, str]:
-    try:
-        return read_image(Path(path), size, frame)
-    except DataError as error:
-        return None, str(error)
 
 
 def _report_bad(raw: RawDataset, bad: dict[int, str], folder: Path, strict: bool) -> None:

@@ -11,13 +11,16 @@ from PIL import Image
 from . import checkpoints
 from .config import mix
 from .errors import CheckpointError, DataError, UsageError, one_of
-from .files import read_json, write_atomic, write_json
-from .gans import GAN, GANS
+from .files import BROKEN_ARRAYS, read_json, write_atomic, write_json
+from .gans import GAN, GANS, Masks
 from .images import to_uint8
+from .mask_edits import coloured
+from .unet import mask_planes
 
 BLOCK = 64  # noise comes in blocks: the first images of a larger sample are those of a smaller
 CARD = "card.json"
 GROUPS = "training_groups.txt"
+MASKS = "masks.npz"
 
 
 def fixed_noise(z_dim: int, count: int, seed: int) -> torch.Tensor:
@@ -32,25 +35,48 @@ def _block(z_dim: int, seed: int, index: int) -> torch.Tensor:
     return torch.randn(BLOCK, z_dim, generator=generator)
 
 
+def asked(gan: GAN, count: int, seed: int, label: torch.Tensor | None = None) -> torch.Tensor:
+    """What G is asked with, a function of the seed: noise (count, z_dim), or masks uint8 (count, S,
+    S), of the classes `label` where G is told them. UsageError for a translating G without masks.
+    """
+    if not gan.translates:
+        return fixed_noise(gan.z_dim, count, seed)
+    if gan.masks is None:
+        raise UsageError("this GAN translates masks and has none: pass masks to sampling.decode.")
+    return gan.masks.draw(count, seed, label if gan.conditional else None)
+
+
 @torch.no_grad()
-def decode(gan: GAN, z: torch.Tensor, label: torch.Tensor | None = None) -> np.ndarray:
+def decode(
+    gan: GAN, z: torch.Tensor, label: torch.Tensor | None = None, seed: int = 0
+) -> np.ndarray:
     """Images uint8 (N, S, S, 3) that G_average makes of `z` (N, z_dim), in float32 and by blocks.
 
+    A G that translates takes masks uint8 (N, S, S) as `z`; its dropout is decided by `seed`.
     Without `label` int64 (N,) a conditional GAN draws its classes in turn.
     A GAN that is still growing draws smaller; its pixels are repeated to fill S.
     """
     device = next(gan.G_average.parameters()).device
     gan.G_average.eval()
-    if label is None and gan.conditional:
-        label = torch.arange(len(z)) % gan.settings["classes"]
+    label = _in_turn(gan, len(z)) if label is None else label
     images = []
-    for start in range(0, len(z), BLOCK):
-        part = slice(start, start + BLOCK)
-        given = None if label is None else label[part].to(device)
-        images.append(to_uint8(gan.G_average(z[part].to(device), given)))
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for start in range(0, len(z), BLOCK):
+            torch.manual_seed(mix(seed, start, 8))
+            part = slice(start, start + BLOCK)
+            told = None if label is None else label[part].to(device)
+            given = z[part].to(device)
+            given = mask_planes(given, gan.mask_classes) if gan.translates else given
+            images.append(to_uint8(gan.G_average(given, told)))
     drawn = np.concatenate(images)
+    if gan.translates:
+        return drawn
     times = gan.settings["image_size"] // drawn.shape[1]
     return drawn.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _in_turn(gan: GAN, count: int) -> torch.Tensor | None:
+    return torch.arange(count) % gan.settings["classes"] if gan.conditional else None
 
 
 def generate(gan: GAN, count: int, seed: int, label: torch.Tensor | None = None) -> np.ndarray:
@@ -58,12 +84,16 @@ def generate(gan: GAN, count: int, seed: int, label: torch.Tensor | None = None)
     (N,) the classes."""
     if count < 1:
         raise UsageError(f"count is {count}: ask for at least one image.")
-    return decode(gan, fixed_noise(gan.z_dim, count, seed), label)
+    label = _in_turn(gan, count) if label is None else label
+    return decode(gan, asked(gan, count, seed, label), label, seed)
 
 
 def walk(gan: GAN, steps: int, seed: int, label: int = 0) -> np.ndarray:
     """Images uint8 (steps, S, S, 3) along the great circle between two noises (White 2016: not
-    through the centre), all of the class `label` where the GAN is told one."""
+    through the centre), all of the class `label` where the GAN is told one. UsageError for a GAN
+    that is given masks: between two of them there is no way."""
+    if gan.translates:
+        raise UsageError("this GAN is given masks and no noise: there is nothing to walk along.")
     a, b = fixed_noise(gan.z_dim, 2, seed).double()
     angle = torch.arccos(torch.dot(a, b) / (a.norm() * b.norm()))
     t = torch.linspace(0, 1, steps, dtype=torch.float64)[:, None]
@@ -74,11 +104,13 @@ def walk(gan: GAN, steps: int, seed: int, label: int = 0) -> np.ndarray:
 def load(folder: Path, device: torch.device | str = "cpu", which: str = "last") -> GAN:
     """The GAN whose checkpoint is in `folder`, ready to sample; `which` is "last" or "best" (lowest
     KID on the validation part)."""
-    return _loaded(folder, device, which)[0]
+    return load_with_classes(folder, device, which)[0]
 
 
-def _loaded(folder: Path, device: torch.device | str, which: str) -> tuple[GAN, list[str]]:
-    """The GAN and the names of its classes."""
+def load_with_classes(
+    folder: Path, device: torch.device | str = "cpu", which: str = "last"
+) -> tuple[GAN, list[str]]:
+    """The GAN, as `load` gives it, and the names of its classes."""
     best = one_of("checkpoint", which, ("last", "best")) == "best"
     state = checkpoints.read(Path(folder) / checkpoints.BEST) if best else checkpoints.load(folder)
     known = state["config"]
@@ -89,7 +121,26 @@ def _loaded(folder: Path, device: torch.device | str, which: str) -> tuple[GAN, 
         raise CheckpointError(
             f"{folder}: weights do not fit {known['gan']} ({str(error).splitlines()[1].strip()})"
         ) from error
+    if gan.translates:
+        gan.masks = _read_masks(Path(folder) / MASKS)
     return gan.to(device).eval(), known["classes"]
+
+
+def write_masks(folder: Path, masks: Masks) -> Path:
+    """`folder/masks.npz`: the masks that a GAN which translates can be asked with."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, maps=masks.maps, labels=masks.labels)
+    return write_atomic(Path(folder) / MASKS, buffer.getvalue())
+
+
+def _read_masks(path: Path) -> Masks:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Masks(file["maps"], file["labels"])
+    except BROKEN_ARRAYS as error:
+        raise CheckpointError(
+            f"{path} holds no masks ({error}): run the training again, it writes them."
+        ) from error
 
 
 def write_synthetic(
@@ -162,17 +213,23 @@ def export(
     source, card = Path(folder), read_json(Path(folder) / CARD)
     if class_name not in ("", card["class"]) and not card["settings"]["conditional"]:
         source = source / "by_class" / class_name
-    gan, classes = _loaded(source, "cpu", which)
+    gan, classes = load_with_classes(source, "cpu", which)
     card = read_json(source / CARD)
     label = class_name or card["class"]
     if gan.conditional:
         one_of("class", label, classes if card["class"] == "all" else [card["class"]])
-    asked = torch.full((count,), classes.index(label) if label in classes else 0)
-    images = generate(gan, count, seed, asked)
+    wanted = torch.full((count,), classes.index(label) if label in classes else 0)
+    given = asked(gan, count, seed, wanted)
+    images = decode(gan, given, wanted, seed)
     label = "unlabelled" if label == "all" else label
     names = [f"{label}_{seed}_{i:05d}.png" for i in range(count)]
     for name, image in zip(names, images, strict=True):
         write_picture(Path(to) / label / name, Image.fromarray(image))
+    if gan.translates:
+        masks = coloured(given.numpy(), card["data"]["palette"])
+        for name, mask in zip(names, masks, strict=True):
+            place = Path(to) / label / name.replace(".png", "_mask.png")
+            write_picture(place, Image.fromarray(mask))
     rows = pd.DataFrame({"image": [f"{label}/{name}" for name in names], "label": label})
     write_atomic(Path(to) / "images.csv", rows.to_csv(index=False).encode())
     write_json(Path(to) / CARD, card | {"synthetic": True, "sampled": count, "sampling_seed": seed})

@@ -10,107 +10,18 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import cos, isfinite, pi
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .augment import dihedral
-from .config import check_types, mix
-from .errors import TrainingDiverged, TrainingError, one_of
-from .gans import GAN, Batch
-from .images import to_network
+from .config import mix
+from .errors import TrainingDiverged, TrainingError
+from .gans import GAN
+from .training_images import Budget, TrainingImages
 
-RESIDENT_BYTES = 4 * 2**30  # larger sets stay memory-mapped and are read by batch
 AVERAGE_MOST = 500_000  # images, the longest half-life of G_average
-ORDERS = ("natural", "balanced")
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long, in what portions, from what seed. `images` counts the images shown to D.
-
-    `order`: "natural" shows every image once an epoch; "balanced" shows every class as often.
-    """
-
-    images: int
-    batch_size: int = 32
-    seed: int = 0
-    order: str = "natural"
-
-    def __post_init__(self):
-        check_types(self)
-        one_of("order", self.order, ORDERS)
-        for name in ("images", "batch_size"):
-            if getattr(self, name) < 1:
-                raise TrainingError(f"{name} is {getattr(self, name)}: it must be at least 1.")
-
-
-class TrainingImages:
-    """Images and labels, on the device as uint8, handed out by batch in an order that (seed, epoch)
-    decides."""
-
-    def __init__(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        device: torch.device,
-        upright: bool = False,
-    ):
-        self.upright = upright  # of digits and letters: no flips, no turns
-        self.count, self.device, self._orders = len(images), device, {}
-        self.of_class = [np.flatnonzero(np.asarray(labels) == c) for c in np.unique(labels)]
-        self.images = (
-            images
-            if images.nbytes > RESIDENT_BYTES
-            else torch.from_numpy(np.array(images)).to(device)
-        )
-        self.labels = torch.from_numpy(np.array(labels, dtype=np.int64)).to(device)
-
-    def rows(self, index: int, budget: Budget) -> np.ndarray:
-        """Row numbers of the batch `index` counted from the start of training: a function of the
-        seed and the index."""
-        size = budget.batch_size
-        if budget.order == "balanced":
-            return self._balanced(np.arange(index * size, (index + 1) * size), budget.seed)
-        per_epoch = self.count // size  # a last, partial batch is left out
-        epoch, position = divmod(index, per_epoch)
-        return self._shuffled(budget.seed, epoch)[position * size :][:size]
-
-    def _balanced(self, places: np.ndarray, seed: int) -> np.ndarray:
-        """Rows at these places of an endless line in which the classes take turns, each class in
-        its own shuffled rounds."""
-        present = len(self.of_class)
-        rows = np.empty(len(places), np.int64)
-        for i, place in enumerate(places):
-            turn, c = divmod(int(place), present)
-            mine = self.of_class[c]
-            epoch, position = divmod(turn, len(mine))
-            rows[i] = mine[self._shuffled(seed, epoch, c)[position]]
-        return rows
-
-    def _shuffled(self, seed: int, epoch: int, c: int = -1) -> np.ndarray:
-        """The order of an epoch, of all rows or (c >= 0) of those of one class."""
-        if self._orders.get(c, (None,))[0] != (seed, epoch):
-            stream = (seed, epoch) if c < 0 else (seed, epoch, c, 4)
-            count = self.count if c < 0 else len(self.of_class[c])
-            order = np.random.default_rng(mix(*stream)).permutation(count)
-            self._orders[c] = (seed, epoch), order
-        return self._orders[c][1]
-
-    def batch(self, rows: np.ndarray) -> Batch:
-        """Those rows as network input, each image in one of its 8 dihedral views (global random
-        state) unless it has an up."""
-        if isinstance(self.images, np.ndarray):
-            stored = torch.from_numpy(self.images[rows]).to(self.device)
-        else:
-            stored = self.images[torch.from_numpy(rows).to(self.device)]
-        label = self.labels[torch.from_numpy(rows).to(self.device)]
-        image = to_network(stored) if self.upright else dihedral(to_network(stored))
-        return Batch(image.contiguous(memory_format=torch.channels_last), label)
 
 
 class Training:

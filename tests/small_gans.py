@@ -3,25 +3,38 @@
 import numpy as np
 import torch
 
-from nbhelpers.gans import GAN, GANS, Batch
+from nbhelpers.gans import GAN, GANS, Batch, Masks
 from nbhelpers.training import Training
+from nbhelpers.training_images import TrainingImages
+from nbhelpers.unet import mask_planes
 
 CPU = torch.device("cpu")
 SMALL = {"width": 8, "z_dim": 16}
 CLASSES = 3
 PHOTOGRAPHS = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), dtype=np.uint8)
 LABELS = np.arange(40) % CLASSES
+MASKS = (PHOTOGRAPHS[..., 0] > 128).astype(np.uint8)  # of two classes, for GANs that translate
 
 
 def build(name: str, size: int = 64, **settings) -> GAN:
     """The same first weights at every call."""
     torch.manual_seed(0)
-    return GANS[name](size, CLASSES, **SMALL | settings)
+    gan = GANS[name](size, CLASSES, **SMALL | settings)
+    gan.masks = Masks(MASKS, LABELS) if gan.translates else None
+    return gan
 
 
 def batch(size: int = 64, count: int = 8) -> Batch:
     torch.manual_seed(1)
-    return Batch(torch.rand(count, 3, size, size) * 2 - 1, torch.arange(count) % 2)
+    image = torch.rand(count, 3, size, size) * 2 - 1
+    source = mask_planes((image[:, 0] > 0).byte(), 2)
+    return Batch(image, torch.arange(count) % 2, source)
+
+
+def stream(gan: GAN, labels: np.ndarray = LABELS) -> TrainingImages:
+    """The photographs to train on, with their masks for a GAN that translates them."""
+    masks = (MASKS, 2) if gan.translates else ()
+    return TrainingImages(PHOTOGRAPHS, labels, CPU, False, *masks)
 
 
 def equal(one, other) -> bool:

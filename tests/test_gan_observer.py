@@ -10,7 +10,8 @@ from small_gans import CPU, LABELS, PHOTOGRAPHS
 from nbhelpers import checkpoints, gan_folders, gan_observer, sampling
 from nbhelpers.gan_observer import EVERY, HEALTH, MOMENTS, Observer
 from nbhelpers.gans import DCGAN
-from nbhelpers.training import Budget, Training, TrainingImages
+from nbhelpers.training import Training
+from nbhelpers.training_images import Budget, TrainingImages
 
 STEPS = 120  # a log point every two steps, a moment every ten
 

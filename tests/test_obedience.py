@@ -11,7 +11,8 @@ from small_lesions import tiny
 
 from nbhelpers import config, gan_jobs, obedience, splits
 from nbhelpers.errors import MetricError
-from nbhelpers.training import Training, TrainingImages
+from nbhelpers.training import Training
+from nbhelpers.training_images import TrainingImages
 
 CPU = torch.device("cpu")
 

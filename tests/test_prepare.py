@@ -6,7 +6,7 @@ import pytest
 from conftest import SHARED, make_raw
 from PIL import Image
 
-from nbhelpers import datasets, prepare
+from nbhelpers import datasets, pictures, prepare
 from nbhelpers.errors import DataError, UsageError
 
 
@@ -50,8 +50,8 @@ def test_what_is_up_to_date_is_not_made_again(raw, tmp_path):
 
 def test_crop_keeps_the_middle_and_squeeze_keeps_all(tmp_path, ramp):
     path = save(tmp_path / "ramp.png", ramp)
-    crop, _ = prepare.read_image(path, 64)
-    squeeze, _ = prepare.read_image(path, 64, "squeeze")
+    crop, _ = pictures.read_image(path, 64)
+    squeeze, _ = pictures.read_image(path, 64, "squeeze")
     assert squeeze[32, 0, 0] < 5 and squeeze[32, -1, 0] > 250
     assert 25 < crop[32, 0, 0] < 40 and 215 < crop[32, -1, 0] < 230
 
@@ -59,7 +59,7 @@ def test_crop_keeps_the_middle_and_squeeze_keeps_all(tmp_path, ramp):
 def test_small_images_are_averaged_and_not_sampled(tmp_path):
     stripes = np.zeros((256, 256, 3), np.uint8)
     stripes[:, ::2] = 255
-    small, _ = prepare.read_image(save(tmp_path / "stripes.png", stripes), 64)
+    small, _ = pictures.read_image(save(tmp_path / "stripes.png", stripes), 64)
     assert abs(small[8:-8, 8:-8].mean() - 127.5) < 2
     assert small[8:-8, 8:-8].std() < 3
 
@@ -71,8 +71,8 @@ def test_reduced_decoding_is_close_to_full_decoding(tmp_path):
     grainy = np.clip(smooth + random.normal(0, 6, smooth.shape), 0, 255).astype(np.uint8)
     path = save(tmp_path / "a.jpg", grainy, quality=90)
     with Image.open(path) as image:
-        full = prepare.square(image.convert("RGB"), 64, "crop", Image.Resampling.BICUBIC)
-    difference = np.abs(np.asarray(full).astype(int) - prepare.read_image(path, 64)[0])
+        full = pictures.square(image.convert("RGB"), 64, "crop", Image.Resampling.BICUBIC)
+    difference = np.abs(np.asarray(full).astype(int) - pictures.read_image(path, 64)[0])
     assert 0 < difference.mean() < 1.5  # not the same way, nearly the same picture
 
 
@@ -87,7 +87,7 @@ def test_modes_are_converted_and_told(tmp_path, ramp):
     Image.fromarray(ramp).convert("CMYK").save(cases["CMYK"])
     Image.fromarray(ramp).convert("P").save(cases["P"])
     for mode, path in cases.items():
-        image, told = prepare.read_image(path, 64)
+        image, told = pictures.read_image(path, 64)
         assert (told, image.shape, image.dtype) == (mode, (64, 64, 3), np.uint8)
 
 
@@ -96,7 +96,7 @@ def test_exif_rotation_is_applied(tmp_path, ramp):
     exif[0x0112] = 6  # the camera was held upright: turn by 90 degrees clockwise
     path = tmp_path / "turned.jpg"
     Image.fromarray(ramp).save(path, exif=exif, quality=95)
-    image, _ = prepare.read_image(path, 64)
+    image, _ = pictures.read_image(path, 64)
     assert image[2].mean() < image[-3].mean() - 100  # the ramp now runs downwards
 
 
@@ -119,13 +119,13 @@ def broken(tmp_path, ramp):
 )
 def test_unusable_files_are_errors(broken, name):
     with pytest.raises(DataError):
-        prepare.read_image(broken / name, 64)
+        pictures.read_image(broken / name, 64)
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(tmp_path):
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     with pytest.raises(DataError, match=r"100 megapixels|Bomb"):
-        prepare.read_image(tmp_path / "bomb.png", 64)
+        pictures.read_image(tmp_path / "bomb.png", 64)
 
 
 def test_bad_files_are_listed_and_left_out(tmp_path):
@@ -139,7 +139,7 @@ def test_bad_files_are_listed_and_left_out(tmp_path):
     assert bad["reason"].str.contains("(?i)truncated").all()
     assert made.images.shape[0] == len(made.table) == 94
     assert made.manifest["bad_images"] == 2
-    whole, _ = prepare.read_image(tmp_path / "raw" / "IMG_0051.jpg", 64)
+    whole, _ = pictures.read_image(tmp_path / "raw" / "IMG_0051.jpg", 64)
     row = made.table.index[made.table["image_id"] == "IMG_0051"][0]
     assert np.array_equal(made.images[row], whole)
     with pytest.raises(DataError, match=r"IMG_0003\.jpg.*2 bad images"):
@@ -156,8 +156,8 @@ def test_masks_are_cut_like_their_photographs(tmp_path):
     raw.table["mask_path"] = raw.table["path"].str.replace(".jpg", "_segmentation.png")
     masks = prepare.prepare(raw, tmp_path / "p", 64).masks
     assert masks.shape == (96, 64, 64)
-    assert set(np.unique(masks)) == {0, 255}
-    assert masks[0, :, :31].max() == 0 and masks[0, :, 33:].min() == 255
+    assert set(np.unique(masks)) == {0, 1}
+    assert masks[0, :, :31].max() == 0 and masks[0, :, 33:].min() == 1
 
 
 def test_masks_for_some_images_only_are_left_out_and_told(tmp_path):
@@ -225,15 +225,17 @@ def test_real_photographs_known_counts(tmp_path):
 def test_masks_of_zeros_and_ones_are_masks(tmp_path):
     half = np.zeros((60, 80), np.uint8)
     half[:, 40:] = 1
-    mask = prepare.read_mask(save(tmp_path / "m.png", half), 64)
-    assert set(np.unique(mask)) == {0, 255} and mask[:, 33:].min() == 255
-    assert prepare.read_mask(save(tmp_path / "none.png", half * 0), 64).max() == 0
+    mask = pictures.read_mask(save(tmp_path / "m.png", half), 64)
+    assert set(np.unique(mask)) == {0, 1} and mask[:, 33:].min() == 1
+    assert pictures.read_mask(save(tmp_path / "none.png", half * 0), 64).max() == 0
 
 
 def test_new_masks_make_the_folder_again(tmp_path):
     raw = make_raw(tmp_path / "raw")
     assert prepare.prepare(raw, tmp_path / "p", 64).masks is None
-    Image.new("L", (80, 60), 255).save(tmp_path / "mask.png")
+    half = Image.new("L", (80, 60))
+    half.paste(255, (40, 0, 80, 60))
+    half.save(tmp_path / "mask.png")
     raw.table["mask_path"] = str(tmp_path / "mask.png")
-    assert prepare.prepare(raw, tmp_path / "p", 64).masks.min() == 255
+    assert prepare.prepare(raw, tmp_path / "p", 64).masks[0, 0, -1] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.png", "p", "raw"]

@@ -137,17 +137,17 @@ def exported(to) -> np.ndarray:
 def test_a_conditional_gan_is_asked_for_the_class(prepared, tmp_path, monkeypatch):
     job = gan_jobs.Job("cgan", 32, 8, settings={"width": 4, "z_dim": 8})
     gan = gan_runs.train_run(job, prepared, tmp_path / "cgan", torch.device("cpu"))
-    last, generate, asked = prepared.classes[-1], sampling.generate, []
+    last, decode, asked = prepared.classes[-1], sampling.decode, []
 
-    def recorded(gan, count, seed, label):
+    def recorded(gan, z, label, seed):
         asked.append(label.tolist())
-        return generate(gan, count, seed, label)
+        return decode(gan, z, label, seed)
 
-    monkeypatch.setattr(sampling, "generate", recorded)
+    monkeypatch.setattr(sampling, "decode", recorded)
     made = exported(sampling.export(tmp_path / "cgan", 3, tmp_path / "out", last, seed=4))
     index = len(prepared.classes) - 1
     assert asked == [[index] * 3] and index > 0
-    assert np.array_equal(made, generate(gan, 3, 4, torch.full((3,), index)))
+    assert np.array_equal(made, sampling.generate(gan, 3, 4, torch.full((3,), index)))
     for wrong in ("", "mle"):
         with pytest.raises(UsageError, match=f"class '{wrong or 'all'}' is unknown"):
             sampling.export(tmp_path / "cgan", 3, tmp_path / "no", wrong)

@@ -10,12 +10,13 @@ from small_gans import CPU, equal, run_to
 from small_gans import PHOTOGRAPHS as IMAGES
 from torch import nn
 
-from nbhelpers import training
+from nbhelpers import training_images
 from nbhelpers.config import mix
 from nbhelpers.errors import TrainingDiverged, TrainingError, UsageError
 from nbhelpers.gans import DCGAN, GAN
 from nbhelpers.images import to_network
-from nbhelpers.training import Budget, Training, TrainingImages
+from nbhelpers.training import Training
+from nbhelpers.training_images import Budget, TrainingImages
 
 
 def start(images: int = 160, batch: int = 8, seed: int = 0, smoothing: float = 0.0) -> Training:
@@ -96,7 +97,7 @@ def test_large_sets_stay_on_disk_and_give_the_same_batches(tmp_path, monkeypatch
     np.save(tmp_path / "a.npy", IMAGES)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     resident = TrainingImages(IMAGES, np.arange(40), CPU)
-    monkeypatch.setattr(training, "RESIDENT_BYTES", 1)
+    monkeypatch.setattr(training_images, "RESIDENT_BYTES", 1)
     on_disk = TrainingImages(mapped, np.arange(40), CPU)
     assert isinstance(on_disk.images, np.memmap)
     torch.manual_seed(0)

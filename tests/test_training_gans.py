@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from small_gans import CLASSES, CPU, LABELS, PHOTOGRAPHS, equal, run_to
+from small_gans import CLASSES, CPU, equal, run_to, stream
 
 from nbhelpers import sampling
 from nbhelpers.gans import GANS
-from nbhelpers.training import Budget, Training, TrainingImages
+from nbhelpers.training import Training
+from nbhelpers.training_images import Budget, TrainingImages
 
 
 def start(name: str, steps: int = 4, **settings) -> Training:
@@ -16,7 +17,7 @@ def start(name: str, steps: int = 4, **settings) -> Training:
     small = {"width": 4, "z_dim": 8, "n_critic": min(kind.n_critic, 2)}
     gan = kind(64, CLASSES, **small | settings)
     budget = Budget(8 * gan.n_critic * steps, 8, 0, "balanced" if gan.conditional else "natural")
-    return Training(gan, TrainingImages(PHOTOGRAPHS, LABELS, CPU), budget, CPU)
+    return Training(gan, stream(gan), budget, CPU)
 
 
 @pytest.fixture(params=GANS)

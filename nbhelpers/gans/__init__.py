@@ -1,10 +1,11 @@
 """The GANs by name. A new one is a file here and a line in `GANS`."""
 
 from .acgan import ACGAN
-from .base import GAN, Batch
+from .base import GAN, Batch, Masks
 from .cgan import CGAN
 from .dcgan import DCGAN
 from .modern import Modern
+from .pix2pix import Pix2Pix
 from .progan import ProGAN
 from .r3gan import R3GAN
 from .sngan import SNGAN
@@ -18,11 +19,13 @@ GANS: dict[str, type[GAN]] = {
     "sngan": SNGAN,
     "acgan": ACGAN,
     "progan": ProGAN,
+    "pix2pix": Pix2Pix,
     "r3gan": R3GAN,
     "modern": Modern,
 }
 
 __all__ = [
-    "ACGAN", "CGAN", "DCGAN", "GAN", "GANS", "R3GAN", "SNGAN", "WGAN", "WGANGP", "Batch", "Modern",
-    "ProGAN",
+    "ACGAN", "CGAN", "DCGAN", "GAN", "GANS", "R3GAN", "SNGAN", "WGAN", "WGANGP", "Batch", "Masks",
+    "Modern",
+    "Pix2Pix", "ProGAN",
 ]  # fmt: skip

@@ -1,13 +1,16 @@
 """A GAN says what each player minimises; the one loop in `training` plays it."""
 
 import copy
+from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..augment import diff_augment, policies
 from ..blocks import NORMS, ConvDiscriminator, ConvGenerator
+from ..config import mix
 from ..errors import UsageError, one_of
 
 
@@ -19,9 +22,42 @@ class Batch(NamedTuple):
     source: Tensor | None = None  # (N, C, S, S), what pix2pix translates
 
 
+@dataclass(frozen=True)
+class Masks:
+    """Class maps uint8 (M, S, S) to be translated, and the class int64 (M,) of each image they were
+    drawn for."""
+
+    maps: np.ndarray
+    labels: np.ndarray
+
+    def draw(self, count: int, seed: int, label: Tensor | None = None) -> Tensor:
+        """`count` maps uint8 (count, S, S), each in one of its 8 views: of the classes `label`
+        (count,), or of any, also for a class that has none. A function of the seed; every map is
+        drawn before one is drawn again.
+        """
+        random = np.random.default_rng(mix(seed, 6))
+        wanted = np.zeros(count, int) if label is None else label.cpu().numpy()
+        known = np.zeros(len(self.maps), int) if label is None else self.labels
+        rows = np.empty(count, int)
+        for c in np.unique(wanted):
+            here, mine = np.flatnonzero(wanted == c), np.flatnonzero(known == c)
+            mine = mine if len(mine) else np.arange(len(self.maps))
+            rounds = [random.permutation(mine) for _ in range(-(-len(here) // len(mine)))]
+            rows[here] = np.concatenate(rounds)[: len(here)]
+        views = random.integers(0, 8, count)
+        drawn = [turned(self.maps[row], view) for row, view in zip(rows, views, strict=True)]
+        return torch.from_numpy(np.stack(drawn))
+
+
+def turned(picture: np.ndarray, view: int) -> np.ndarray:
+    """A picture (S, S, ...) in one of its 8 flips and quarter turns; view 0 is itself."""
+    picture = np.rot90(picture, view % 4)
+    return picture[:, ::-1] if view >= 4 else picture
+
+
 class GAN(nn.Module):
     """Generator `G`, discriminator `D` and `G_average`, the running average of G that samples are
-    drawn from.
+    drawn from. `masks` is where a G that translates masks finds some to be asked with.
 
     Subclasses set the paper's numbers as class attributes and return `{term: scalar}` from `d_loss`
     and `g_loss`. Every class attribute is a setting: the constructor takes another value by name,
@@ -56,6 +92,7 @@ class GAN(nn.Module):
                 "mixes the images of a batch: set norm to 'none' or 'spectral'."
             )
         one_of("norm", self.norm, self._norms)
+        self.masks: Masks | None = None
         self.G_average = copy.deepcopy(self.G).requires_grad_(False).eval()
 
     @classmethod
@@ -70,6 +107,11 @@ class GAN(nn.Module):
         brings its own."""
         G = ConvGenerator(image_size, self.z_dim, self.width, classes)
         return G, ConvDiscriminator(image_size, self.width, self.norm, classes)
+
+    @property
+    def translates(self) -> bool:
+        """True for a G that is given masks and not noise."""
+        return "mask_classes" in self.settings
 
     def noise(self, count: int) -> Tensor:
         """z (count, z_dim) from N(0, 1), drawn from torch's global random state."""
@@ -89,6 +131,11 @@ class GAN(nn.Module):
         """D's logits (N,), of real and of generated images alike, as it sees them: through
         `augment`."""
         return self.D(diff_augment(image, self.augment, self.strength), label)
+
+    def logits(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """D's logits (N,) of the photographs of `batch`, and of as many fakes, as they are."""
+        real, fake = self.real(batch), self.fake(batch)
+        return self.D(real, batch.label), self.D(fake, batch.label)
 
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
         """What D minimises, term by term."""
@@ -133,7 +180,7 @@ def _checked(name: str, value: object, known: dict[str, object]) -> object:
     wanted = type(known[one_of("setting", name, known)])
     if type(value) is not wanted and not (wanted is float and type(value) is int):
         raise UsageError(f"setting {name} is {value!r}: expected {wanted.__name__}.")
-    least = {int: 1, float: 0}.get(wanted)
+    least = 0 if known[name] == 0 else {int: 1, float: 0}.get(wanted)
     if least is not None and not value >= least:
         raise UsageError(f"setting {name} is {value}: it must be at least {least}.")
     if wanted is tuple and [type(v) in (int, float) for v in value] != [True] * len(known[name]):
