@@ -29,8 +29,9 @@ CLASSES = 7
 def training(name: str, size: int, batch: int, width: int) -> Training:
     device = torch.device("cpu")
     images = np.random.default_rng(0).integers(0, 256, (1000, size, size, 3), dtype=np.uint8)
-    data = TrainingImages(images, np.arange(1000) % CLASSES, device)
     gan = GANS[name](size, CLASSES, width=width)
+    masks = ((images[..., 0] > 127).astype(np.uint8), 2) if gan.translates else ()
+    data = TrainingImages(images, np.arange(1000) % CLASSES, device, False, *masks)
     return Training(gan, data, Budget(10**9, batch), device)
 
 

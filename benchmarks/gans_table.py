@@ -53,7 +53,7 @@ class Arm:
     order: str = ""
 
 
-GANS = {name: Arm(name) for name in nbhelpers.gans.GANS}
+GANS = {name: Arm(name) for name in nbhelpers.gans.GANS if name != "pix2pix"}  # it is given masks
 GANS["r3gan"] = Arm("r3gan", batch=32)  # in batches of 8 its penalties see four images
 GANS[BAR] = Arm("cgan", batch=32)
 SWITCHES = {

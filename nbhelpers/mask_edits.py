@@ -127,8 +127,7 @@ def gallery(mask: np.ndarray, classes: Iterable[int]) -> dict[str, np.ndarray]:
     """The mask "as it is", and with one thing "moved", "grown", "shrunk" and "deleted": the largest
     that fills at most half of the picture. UsageError when there is none."""
     numbers, side = things(mask, classes), len(mask)
-    pixels = np.bincount(numbers.ravel())
-    fit = np.flatnonzero(pixels[1:] <= MOST * mask.size) + 1
+    fit = _editable(numbers)
     if not len(fit):
         raise UsageError(
             f"none of the {numbers.max()} things of this mask fills {SMALLEST} pixels to half of "
@@ -142,6 +141,16 @@ def gallery(mask: np.ndarray, classes: Iterable[int]) -> dict[str, np.ndarray]:
         "shrunk": grown(mask, region, -side / 32),
         "deleted": deleted(mask, region),
     }
+
+
+def is_editable(mask: np.ndarray, classes: Iterable[int]) -> bool:
+    """Whether `gallery` finds a thing to edit."""
+    return len(_editable(things(mask, classes))) > 0
+
+
+def _editable(numbers: np.ndarray) -> np.ndarray:
+    pixels = np.bincount(numbers.ravel())
+    return np.flatnonzero(pixels[1:] <= MOST * numbers.size) + 1
 
 
 def _freest(mask: np.ndarray, region: np.ndarray, step: int) -> tuple[int, int]:

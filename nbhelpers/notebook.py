@@ -56,6 +56,18 @@ class Run:
         missing."""
         return prepare.load_prepared(self.paths.prepared)
 
+    def tissue(self, folder: str = "") -> prepare.Prepared:
+        """Tissue with masks: the prepared data in `folder`, below the project; else this run's own,
+        where they are tissue; else the built-in phantom's, drawn and prepared when missing."""
+        if folder:
+            return prepare.load_prepared(config.project_root() / Path(folder).expanduser())
+        if self.dataset in datasets.TISSUE:
+            return self.prepared()
+        name, count = datasets.PHANTOM_TISSUE, self.preset.phantom_images
+        places = config.paths(self.preset, name, self.image_size)
+        datasets.make_built_in(name, places.raw, "", count)
+        return prepare.prepare(datasets.read(name, places.raw), places.prepared, self.image_size)
+
     def encoder(self, prepared: prepare.Prepared) -> Encoder:
         """The lesion encoder of this run (fold 0), which judges checkpoints and samples; it is
         trained first when it is not there."""
@@ -91,10 +103,12 @@ class Run:
         plt.show()
         plt.close(figure)
 
-    def save_table(self, table: pd.DataFrame, name: str, caption: str) -> None:
-        """Writes `tables/NN_name.csv` for the report, the caption in a first comment line."""
+    def save_table(self, table: pd.DataFrame, name: str, caption: str) -> pd.DataFrame:
+        """The table, written to `tables/NN_name.csv` for the report, the caption in a first comment
+        line."""
         text = f"# {caption} ({self.stamp})\n" + table.to_csv(index=False)
         write_atomic(self.folder / "tables" / f"{self._numbered(name)}.csv", text.encode())
+        return table
 
     def add_row(self, row: dict) -> pd.DataFrame:
         """The run's running table of GANs, with this notebook's row in it (`gan` is the key),

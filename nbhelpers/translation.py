@@ -2,18 +2,28 @@
 photograph of that mask, do two draws differ, does it wear the same stains?
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
+import torch
 from scipy.stats import wasserstein_distance
 from torch import nn
 
 from .audit import Known, dihedral_views
 from .config import mix
 from .degradation import degrade
-from .errors import MetricError, UsageError
-from .metrics import METRICS
+from .errors import DataError, MetricError, UsageError
+from .features import Encoder
+from .gans import GAN, Batch
+from .images import to_network
+from .metrics import FEWEST, METRICS, kid
 from .paired import PAIRED, score
-from .segmentation import mean_dice, pooled_dice, segment
+from .prepare import Prepared
+from .sampling import asked, decode
+from .segmentation import dice_interval, mean_dice, pooled_dice, segment, train_segmenter
+from .splits import parts
+from .unet import mask_planes
 
 BLUR = 1 / 32  # of a side: standard deviation of the Gaussian that makes the blurred truth
 MOST_PSNR = 100.0  # dB; two identical images have an infinite one
@@ -21,6 +31,36 @@ RESAMPLES = 400
 PIXELS = 100_000  # of a set that a distance of colours looks at, about
 # Ruifrok and Johnston 2001: how strongly a stain absorbs red, green, blue
 HAEMATOXYLIN, EOSIN = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to be judged by, and what is known of them."""
+
+    images: np.ndarray  # uint8 (N, S, S, 3)
+    masks: np.ndarray  # uint8 (N, S, S)
+    labels: torch.Tensor  # int64 (N,)
+    groups: np.ndarray  # the patient or lesion of each
+
+    def translated(self, gan: GAN, seed: int) -> np.ndarray:
+        """What G makes of the masks, uint8 (N, S, S, 3); `seed` decides the dropout."""
+        return decode(gan, torch.from_numpy(self.masks), self.labels, seed)
+
+    def batch(self, count: int, classes: int) -> Batch:
+        """The first `count` pairs as network input, on the CPU."""
+        source = mask_planes(torch.from_numpy(self.masks[:count]), classes)
+        return Batch(to_network(self.images[:count]), self.labels[:count], source)
+
+
+def pairs(prepared: Prepared, part: str, most: int, fold: int = 0) -> Pairs:
+    """Pairs of a part of a fold, evenly taken, `most` at most. DataError for data without masks."""
+    if prepared.masks is None:
+        raise DataError(f"{prepared.folder} holds no masks: prepare data that have one each.")
+    rows = parts(prepared.table, fold)[part]
+    rows = rows[:: -(-len(rows) // most)]
+    labels, groups = (prepared.table[name].to_numpy()[rows] for name in ("label", "group_id"))
+    images, masks = (np.asarray(array[rows]) for array in (prepared.images, prepared.masks))
+    return Pairs(images, masks, torch.from_numpy(labels), groups)
 
 
 def consistency(segmenter: nn.Module, images: np.ndarray, masks: np.ndarray, classes: int) -> float:
@@ -122,6 +162,77 @@ def diversity(first: np.ndarray, second: np.ndarray, truth: np.ndarray) -> dict[
         report[f"{name}_ssim"] = float(score("ssim", a, b).mean())
         report[f"{name}_differ"] = float(np.abs(a.astype(np.int16) - b).mean() / 255)
     return report
+
+
+def sharpness(images: np.ndarray) -> float:
+    """Mean step between neighbouring pixels of a row, in levels of images uint8 (N, S, S, 3)."""
+    return float(np.abs(np.diff(images.astype(np.int16), axis=2)).mean())
+
+
+def realism(
+    held: Pairs, made: np.ndarray, again: np.ndarray, encoder: Encoder, seed: int
+) -> pd.DataFrame:
+    """What the translations `made` uint8 (N, S, S, 3) lack beside the photographs of their masks.
+
+    measure, generated, photographs: KID x1000 (NaN with fewer than 10 images a side) and
+    `stain_distance` from one half of the photographs to the other half's translations and
+    photographs, the halves by group; `sharpness`; mean absolute difference and SSIM of two draws of
+    one mask (`again` is the second), and of two photographs.
+    """
+    half = np.unique(held.groups, return_inverse=True)[1] % 2
+    known = held.images[half == 0]
+    others = [images[half == 1] for images in (made, held.images)]
+    differ = diversity(made, again, held.images)
+    rows = {
+        "KID x1000": [_kid(known, x, encoder, seed) for x in others],
+        "stain distance": [stain_distance(known, x) for x in others],
+        "sharpness": [sharpness(made), sharpness(held.images)],
+        "two of them differ by": [differ["draws_differ"], differ["photographs_differ"]],
+        "SSIM of two of them": [differ["draws_ssim"], differ["photographs_ssim"]],
+    }
+    table = pd.DataFrame(rows, ["generated", "photographs"]).T
+    return table.rename_axis("measure").reset_index()
+
+
+def _kid(known: np.ndarray, others: np.ndarray, encoder: Encoder, seed: int) -> float:
+    if min(len(known), len(others)) < FEWEST:
+        return np.nan
+    return kid(encoder(known), encoder(others), seed)[0]
+
+
+def utility(
+    real: Pairs,
+    drawn: Pairs,
+    held: Pairs,
+    classes: int,
+    steps: int,
+    seed: int,
+    device: torch.device,
+) -> pd.DataFrame:
+    """What a segmenter learns from real pairs, from generated ones, and from both, in equally many
+    steps; "real + duplicates" is the placebo, as many copies of real pairs as "real" has.
+
+    trained on, Dice on the real images of `held`, low, high (95 %, by groups).
+    """
+    known, made = ([pool.images, pool.masks] for pool in (real, drawn))
+    diets = {"real": known, "real + generated": _joined(known, made),
+             "real + duplicates": _joined(known, known), "generated alone": made}  # fmt: skip
+    rows = []
+    for name, diet in diets.items():
+        read = segment(train_segmenter(*diet, classes, steps, seed, device), held.images)
+        rows.append([name, *dice_interval(read, held.masks, classes, held.groups, seed)])
+    return pd.DataFrame(rows, columns=["trained on", "Dice on real images", "low", "high"])
+
+
+def _joined(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.concatenate(pair) for pair in zip(one, other, strict=True)]
+
+
+def drawn_pairs(gan: GAN, count: int, seed: int) -> Pairs:
+    """Generated pairs: masks of the training part, turned and flipped, and what G makes of them.
+    Labels and groups are those of nobody (0)."""
+    masks, nobody = asked(gan, count, seed), torch.zeros(count, dtype=torch.long)
+    return Pairs(decode(gan, masks, nobody, seed), masks.numpy(), nobody, nobody.numpy())
 
 
 def _apart(images: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import dropout, leaky_relu, one_hot
+from torch.nn.functional import leaky_relu, one_hot
 
 from .blocks import UPSAMPLINGS, convolution, dcgan_init
 from .errors import UsageError, one_of
@@ -109,6 +109,17 @@ class PatchDiscriminator(nn.Module):
     def forward(self, image: Tensor, source: Tensor, label: Tensor | None = None) -> Tensor:
         told = told_class(torch.cat([image, source], dim=1), label, self.classes)
         return self.to_logit(self.stages(told))[:, 0].float()
+
+
+def dropout(x: Tensor, share: float) -> Tensor:
+    """Maps (N, C, H, W) of which about `share` is 0 and the rest larger, so that the mean stays.
+
+    What is taken away follows from torch's random state and the shape. torch's own follows from the
+    order in memory, too: a G fresh from training (channels last) and the same one loaded would draw
+    other images.
+    """
+    kept = torch.rand(x.shape, device=x.device) >= share
+    return x * kept / (1.0 - share)
 
 
 def told_class(x: Tensor, label: Tensor | None, classes: int) -> Tensor:

@@ -12,7 +12,7 @@ def test_the_course_is_in_order_and_every_gan_is_judged():
     assert names == sorted(names) and len(names) == len(set(names))
     for judge in NODES:
         if judge.name[:2] in ("20", "21", "22"):
-            assert {gan.name for gan in graph.GANS} <= set(judge.needs)
+            assert {gan.name for gan in graph.GANS} | {"17_pix2pix"} <= set(judge.needs)
 
 
 def test_order_follows_needs_and_a_circle_is_refused():

@@ -76,6 +76,18 @@ def test_the_stamp_lies_below_the_labels_of_a_figure_without_a_layout_engine(tmp
     assert stamp.y1 < label.y0
 
 
+def test_tissue_is_what_is_named_or_the_runs_own_or_drawn(tmp_path, monkeypatch, prepared):
+    monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path / "data"))
+    assert start(tmp_path).tissue(str(prepared.folder)).folder == prepared.folder
+    drawn = start(tmp_path).tissue()
+    assert drawn.manifest["source"] == "phantom-histology" and drawn.image_size == 64
+    assert drawn.masks.shape == drawn.images.shape[:3] and len(drawn.palette) == 6
+    own = start(tmp_path, dataset="phantom-histology")
+    assert own.tissue().folder == own.paths.prepared == drawn.folder
+    with pytest.raises(DataError, match="run notebook 02"):
+        start(tmp_path, dataset="ebhi").tissue()
+
+
 def test_tables_carry_their_caption(tmp_path):
     run = start(tmp_path)
     run.save_table(pd.DataFrame({"a": [1]}), "numbers", "Some numbers")

@@ -10,10 +10,10 @@ import pandas as pd
 
 from ..errors import one_of
 
-READERS = (
-    "phantom", "ham10000", "digits", "folder", "phantom-histology", "ebhi", "pannuke", "unitopatho",
-)  # fmt: skip
-BUILT_IN = ("phantom", "phantom-histology")
+PHANTOM_TISSUE = "phantom-histology"
+TISSUE = (PHANTOM_TISSUE, "ebhi", "pannuke", "unitopatho")  # stained with H&E, masks of glands
+READERS = ("phantom", "ham10000", "digits", "folder", *TISSUE)
+BUILT_IN = ("phantom", PHANTOM_TISSUE)
 MADE = "made_by_nbhelpers"  # what a reader writes into a raw folder, beside the raw files
 COLUMNS = (
     "image_id", "path", "group_id", "dx", "age", "sex", "localization", "dx_type", "mask_path",

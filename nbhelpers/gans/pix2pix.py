@@ -13,7 +13,7 @@ samples come from G_average; the class may be told (`conditional`).
 import torch
 from torch import Tensor, nn
 
-from ..augment import diff_augment
+from ..augment import diff_augment, policies
 from ..errors import UsageError
 from ..losses import cross_entropy_d, non_saturating_g
 from ..unet import PatchDiscriminator, Translator
@@ -32,11 +32,13 @@ class Pix2Pix(GAN):
     upsampling = "transposed"
 
     def networks(self, image_size: int, classes: int) -> tuple[nn.Module, nn.Module]:
-        if {"flip", "translation"} & set(self.augment.split(",")):
+        if {"flip", "translation"} & set(policies(self.augment)):
             raise UsageError(
                 f"augment is {self.augment!r}: a photograph that moves no longer fits its mask. "
                 "Use colour or cutout; turns and flips of both are made anyway."
             )
+        if self.noise_share >= 1:
+            raise UsageError(f"noise_share is {self.noise_share}: it must be below 1.")
         G = Translator(
             image_size, self.mask_classes, 3, self.width, classes, self.noise_share, self.upsampling
         )
