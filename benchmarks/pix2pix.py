@@ -3,8 +3,9 @@
     python benchmarks/pix2pix.py --data data/prepared/ebhi-128 --run runs/pix2pix-ebhi-128 \\
         [--images 24000] [--conditional] [--segmenter-steps 400] [--seed 0] [--threads 1]
 
-Leaves in the run folder the GAN (gans/pix2pix), tables/*.csv, figures/triples.png (masks of test
-patients, their photographs, and what G draws) and figures/generated.png (without photographs).
+Leaves in the run folder the GAN (gans/pix2pix), tables/*.csv, figures/triples.png (held-out masks,
+their photographs, and what G draws: for your eyes) and figures/generated.png (masks that a program
+drew, and what G draws: may be published).
 """
 
 import argparse
@@ -14,15 +15,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from nbhelpers import gan_jobs, gan_runs, mask_edits, segmentation, translation
+from nbhelpers import datasets, gan_jobs, gan_runs, mask_edits, sampling, segmentation, translation
 from nbhelpers.config import pick_device, preset
 from nbhelpers.gan_folders import read_card
+from nbhelpers.gans import GAN
 from nbhelpers.lesion_encoder import the_runs_encoder
+from nbhelpers.pictures import read_mask
 from nbhelpers.plots import image_grid
-from nbhelpers.prepare import load_prepared
+from nbhelpers.prepare import Prepared, load_prepared
 
 POOL, HELD = 3_000, 600  # pairs at most that segmenters learn from, and that all are judged by
 SHOWN = 10
+THINGS = ("gland", "lumen", "epithelial nucleus", "lesion")
 
 
 def arguments() -> argparse.Namespace:
@@ -66,7 +70,7 @@ def main() -> None:
     read = segmentation.segment(reader, made)
     told = segmentation.dice_interval(read, held.masks, len(names), held.groups, args.seed)
     print("mean Dice of generated images {:.3f} ({:.3f} to {:.3f})".format(*told))
-    show(args, held, made, prepared.palette, read_card(folder))
+    show(args, gan, prepared, held, made, read_card(folder))
 
 
 def write(run: Path, **tables: pd.DataFrame) -> None:
@@ -76,17 +80,38 @@ def write(run: Path, **tables: pd.DataFrame) -> None:
         print(f"\n{name}\n{table.round(3).to_string(index=False)}")
 
 
-def show(args: argparse.Namespace, held, made: np.ndarray, palette: dict, card: dict) -> None:
+def show(args: argparse.Namespace, gan: GAN, prepared: Prepared, held, made, card: dict) -> None:
+    """Two figures: held-out masks beside their photographs, to be looked at, and masks that a
+    program drew, which may be published."""
     some = np.linspace(0, len(made) - 1, SHOWN).astype(int)
-    masks = mask_edits.coloured(held.masks[some], palette)
-    rows = {"mask": masks, "photograph": held.images[some], "generated": made[some]}
     told = f"{card['images_shown']:,} images shown to D, {card['minutes']:.0f} minutes"
-    figure = image_grid(rows, f"{args.data.name}, test patients: {told}, {card['date']}", 1.3)
+    title = f"{card['data']['source']}, {prepared.image_size} px, seed {args.seed}: {told}"
+    masks = mask_edits.coloured(held.masks[some], prepared.palette)
+    rows = {"mask": masks, "photograph": held.images[some], "generated": made[some]}
+    drawn = program_masks(prepared, args.run / "drawn")
+    labels = torch.arange(SHOWN) % len(prepared.classes)
+    images = sampling.decode(gan, torch.from_numpy(drawn), labels, args.seed)
+    names = "generated" if not gan.conditional else "generated as " + ", ".join(prepared.classes)
+    own = {"mask": mask_edits.coloured(drawn, prepared.palette), "generated": images}
     (args.run / "figures").mkdir(parents=True, exist_ok=True)
-    figure.savefig(args.run / "figures" / "triples.png", dpi=110)
-    rows.pop("photograph")  # what is left may be published
-    figure = image_grid(rows, f"{args.data.name}, test patients: {told}, {card['date']}", 1.3)
-    figure.savefig(args.run / "figures" / "generated.png", dpi=110)
+    for name, grid, what in (("triples", rows, "held-out masks"), ("generated", own, names)):
+        caption = f"{title}\n{what}, {card['device']}, {card['date']}"
+        figure = image_grid(grid, caption, max(1.2, prepared.image_size / 80))
+        figure.savefig(args.run / "figures" / f"{name}.png", dpi=90, bbox_inches="tight")
+
+
+def program_masks(prepared: Prepared, folder: Path) -> np.ndarray:
+    """Masks uint8 (SHOWN, S, S) of phantoms: whole glands, or lesions, for data of two classes."""
+    tissue = prepared.manifest["source"] in datasets.TISSUE
+    name = datasets.PHANTOM_TISSUE if tissue else "phantom"
+    datasets.make_built_in(name, folder, "", 150)
+    raw = datasets.read(name, folder)
+    paths = raw.table["mask_path"].iloc[np.linspace(0, len(raw.table) - 1, SHOWN).astype(int)]
+    maps = np.stack([read_mask(p, prepared.image_size, palette=raw.palette) for p in paths])
+    if len(prepared.palette) > 2:
+        return maps
+    things = [k for k, name in enumerate(raw.palette) if name in THINGS]
+    return np.isin(maps, things).astype(np.uint8)
 
 
 if __name__ == "__main__":

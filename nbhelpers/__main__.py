@@ -6,7 +6,7 @@ import os
 import sys
 
 from .arguments import Parser, folder, positive, setting, whole
-from .errors import NbhelpersError, one_of
+from .errors import NbhelpersError, UsageError, one_of
 
 DATASETS = "phantom, ham10000, digits, folder, phantom-histology, ebhi, pannuke or unitopatho"
 # Everything heavy is imported inside the commands: --help and a mistyped flag answer at once.
@@ -47,6 +47,8 @@ def prepare(args: argparse.Namespace) -> int:
     from .prepare import prepare as prepared_from
 
     one_of("dataset", args.name, datasets.READERS)
+    if args.classes and not args.to:
+        raise UsageError("--classes makes a part of the data: name its folder with --to.")
     places = _paths(args.name, args.size, str(args.source or ""), args.count)
     datasets.make_built_in(args.name, places.raw, args.source, args.count)
     raw = datasets.read(args.name, places.raw)
@@ -144,7 +146,7 @@ def _paths(dataset: str, size: int = 64, source: str = "", count: int = 1000):
 
     chosen = replace(config.preset("laptop"), phantom_images=count)
     with contextlib.chdir(project()):
-        return config.paths(chosen, dataset, config.check_size(size), source)
+        return config.paths(chosen, dataset, config.check_stored_size(size), source)
 
 
 def parser() -> Parser:

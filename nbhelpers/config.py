@@ -45,9 +45,9 @@ _PRESETS = (
         classifier_folds=1, resamples=200,
     ),
     Preset(
-        name="laptop", phantom_images=1000, gan_images=3_600, tail_images=400,
-        experiment_images=400, gan_batch=8, gan_width=32, measure_pairs=1_000,
-        measure_images=500, encoder_steps=120, segmenter_steps=150, classifier_steps=90,
+        name="laptop", phantom_images=1000, gan_images=2_800, tail_images=320,
+        experiment_images=320, gan_batch=8, gan_width=32, measure_pairs=500,
+        measure_images=500, encoder_steps=100, segmenter_steps=150, classifier_steps=80,
         classifier_batch=64, classifier_seeds=1, classifier_folds=1, resamples=10_000,
     ),
     Preset(

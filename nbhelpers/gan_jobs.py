@@ -1,6 +1,7 @@
 """What is trained on what: a job, the GAN it builds, and what makes two jobs the same."""
 
 import ast
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -15,8 +16,8 @@ from .gans import GAN, GANS
 from .prepare import Prepared
 from .training_images import Budget
 
-# the layers of a GAN that translates whose shape follows from the masks and classes
-FACE_MASKS = {"G.down.0.0", "G_average.down.0.0", "D.stages.0"}
+# the layers of a GAN that translates which are shown masks and classes
+FACE_MASKS = ("D.stages.0", "G.down.0.0", "G_average.down.0.0")
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Job:
             )
         if self.crop > stored:
             raise UsageError(f"crop is {self.crop} and the images have {stored} px: crop less.")
-        return check_size(self.crop or stored)
+        return check_size(self.crop) if self.crop else stored  # which `prepare` has checked
 
     def _settings(self, prepared: Prepared) -> dict:
         """The GAN's settings, those that follow from the data included."""
@@ -106,6 +107,8 @@ class Job:
             "data": prepared.manifest["sha256"]["images.npy"],
             "start_from": "" if start_from is None else sha256_file(start_from / checkpoints.NAME),
         }
+        if gan.translates:
+            known["masks"] = prepared.manifest["sha256"]["masks.npy"]
         if not gan.follows_budget():
             del known["images"]
         if not self.crop:  # checkpoints that are older than windows know nothing of them
@@ -158,7 +161,7 @@ def take_weights(gan: GAN, folder: Path, classes: tuple[str, ...]) -> None:
     state = checkpoints.load(folder)
     known = state["config"]
     if gan.translates and "mask_classes" in known["settings"]:
-        return _take_what_fits(gan, state, folder)
+        return _take_what_fits(gan, state, folder, classes)
     if gan.conditional and known["classes"] != list(classes):
         raise CheckpointError(
             f"{folder} knows the classes {', '.join(known['classes'])}, the data have "
@@ -172,19 +175,33 @@ def take_weights(gan: GAN, folder: Path, classes: tuple[str, ...]) -> None:
     gan.load_state_dict(state["training"]["gan"])
 
 
-def _take_what_fits(gan: GAN, state: dict, folder: Path) -> None:
+def _take_what_fits(gan: GAN, state: dict, folder: Path, classes: tuple[str, ...]) -> None:
     mine, theirs = gan.state_dict(), state["training"]["gan"]
+    before, now = state["config"]["settings"], gan.settings
+    there, here = _shown(before, state["config"]["classes"]), _shown(now, classes)
     fits = {k: v for k, v in theirs.items() if k in mine and v.shape == mine[k].shape}
-    anew = sorted({k.rpartition(".")[0] for k in {*mine, *theirs} - {*fits}})
-    both = state["config"]["settings"], gan.settings
-    before, now = ((s["image_size"], s["mask_classes"]) for s in both)
-    if before[0] != now[0] or not set(anew) <= FACE_MASKS:
+    if there != here:  # as many planes may mean something else
+        fits = {k: v for k, v in fits.items() if _layer(k) not in FACE_MASKS}
+    anew = sorted({_layer(k) for k in {*mine, *theirs} - {*fits}})
+    if before["image_size"] != now["image_size"] or not {*anew} <= {*FACE_MASKS}:
+        sizes = f"image size {before['image_size']} there and {now['image_size']} here"
         raise CheckpointError(
-            f"{folder} does not fit: image size {before[0]} there and {now[0]} here, other shapes "
+            f"{folder} does not fit: {sizes}, other shapes "
             f"in {', '.join(anew) or 'no layer'}. Start from a pix2pix of the same image_size, "
             "width and norm; only the number of masks and of classes may differ."
         )
     gan.load_state_dict(mine | fits)
     if anew:
-        told = f"{before[1]} mask classes in {folder.name}, {now[1]} here"
-        print(f"{', '.join(anew)} start anew: {told}")
+        print(f"{', '.join(anew)} start anew: {there} in {folder.name}, {here} here")
+
+
+def _layer(name: str) -> str:
+    """The layer that a weight belongs to, the same whether or not its norm is spectral."""
+    facing = (layer for layer in FACE_MASKS if name.startswith(f"{layer}."))
+    return next(facing, name.rpartition(".")[0])
+
+
+def _shown(settings: dict, classes: Iterable[str]) -> str:
+    """What the networks of a GAN that translates are shown beside the image."""
+    masks = f"{settings['mask_classes']} mask classes"
+    return f"{masks} and the classes {', '.join(classes)}" if settings["conditional"] else masks

@@ -19,7 +19,10 @@ MAX_PIXELS = 100_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that leaves this many times the target:
 # benchmarks/prepare.py measures the difference
 OVERSAMPLING = 1.5
-UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 TURNED = (5, 6, 7, 8)  # EXIF orientations whose width is stored as height
 ORIENTATION = 274
 
@@ -69,7 +72,8 @@ def _whole(row: np.ndarray, channels: tuple[int, ...], most: float) -> np.ndarra
     if row.ndim < 2 or row.shape[2:] != channels:
         wanted = ", ".join(map(str, ("H", "W", *channels)))
         raise DataError(f"its shape is {row.shape}, expected ({wanted})")
-    wrong = int(np.sum(~((row >= 0) & (row <= most) & (row == np.floor(row)))))  # NaN, too
+    whole = np.isfinite(row) & (row == np.floor(row))
+    wrong = int(np.sum(~(whole & (row >= 0) & (row <= most))))
     if wrong:
         raise DataError(f"{wrong} values are no whole numbers from 0 to {most:g}")
     return row

@@ -82,6 +82,7 @@ def prepare(
     }
     wanted = {**settings, "source": raw.name, "input": _fingerprint(raw)}
     wanted["palette"] = {name: list(colour) for name, colour in raw.palette.items()}
+    wanted["classes"] = list(raw.classes)  # their order is that of the labels
     manifest = to / "manifest.json"
     if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
         return load_prepared(to)
@@ -193,7 +194,6 @@ def _build_masks(raw: RawDataset, table: pd.DataFrame, folder: Path, size: int, 
 def _write_manifest(raw, table, folder, wanted, modes, bad, findings) -> None:
     arrays = sorted(folder.glob("*.npy"))
     facts = {
-        "classes": list(raw.classes),
         "upright": raw.upright,
         "images": len(table),
         "lesions": int(table["lesion_id"].nunique()),

@@ -65,9 +65,8 @@ def decode(
             torch.manual_seed(mix(seed, start, 8))
             part = slice(start, start + BLOCK)
             told = None if label is None else label[part].to(device)
-            given = z[part].to(device)
-            given = mask_planes(given, gan.mask_classes) if gan.translates else given
-            images.append(to_uint8(gan.G_average(given, told)))
+            given = mask_planes(z[part], gan.mask_classes) if gan.translates else z[part]
+            images.append(to_uint8(gan.G_average(given.to(device), told)))
     drawn = np.concatenate(images)
     if gan.translates:
         return drawn

@@ -82,7 +82,8 @@ class TrainingImages:
     def _placed(self, array: np.ndarray | Rows) -> np.ndarray | Rows | Tensor:
         if array.nbytes > RESIDENT_BYTES:
             return array
-        return torch.from_numpy(np.array(array[:])).to(self.device)
+        held = array[:] if isinstance(array, Rows) else np.array(array)  # a copy, and one only
+        return torch.from_numpy(held).to(self.device)
 
     def rows(self, index: int, budget: Budget) -> np.ndarray:
         """Row numbers of the batch `index` counted from the start of training: a function of the

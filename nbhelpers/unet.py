@@ -133,8 +133,9 @@ def told_class(x: Tensor, label: Tensor | None, classes: int) -> Tensor:
 
 def mask_planes(masks: Tensor, classes: int) -> Tensor:
     """Class maps uint8 (N, S, S) as a source: float32 (N, classes, S, S), 1 where a pixel is of the
-    plane's class. UsageError for a class the network does not know."""
-    if masks.max() >= classes:
+    plane's class. UsageError for a class the network does not know; masks on a GPU are not looked
+    at, as that would wait for it in every step."""
+    if masks.device.type == "cpu" and masks.max() >= classes:
         raise UsageError(
             f"a mask holds class {int(masks.max())} and the network knows {classes} (0 to "
             f"{classes - 1}): use masks of its data set, or fine-tune it on yours (--start-from)."

@@ -7,7 +7,7 @@ import pytest
 from small_gans import copied, equal
 
 from nbhelpers import checkpoints, splits
-from nbhelpers.errors import CheckpointError, TrainingError, UsageError
+from nbhelpers.errors import CheckpointError, DataError, TrainingError, UsageError
 from nbhelpers.gan_jobs import Job, differences, parsed_settings, refuse_another, take_weights
 from nbhelpers.gans import ACGAN, DCGAN, WGAN
 
@@ -214,3 +214,44 @@ def test_typed_settings_are_read_as_they_are_meant():
 def test_typed_settings_that_cannot_be_meant_are_refused(kind, typed, message):
     with pytest.raises(UsageError, match=message):
         kind(64, 2, **parsed_settings(kind, typed))
+
+
+def test_a_gan_that_translates_masks_needs_some(prepared):
+    with pytest.raises(
+        DataError, match=r"tiny-64 holds no masks\.npy and pix2pix translates masks"
+    ):
+        job("pix2pix").build(prepared)
+    found = {"no masks.npy, as some images have no mask": 3, "missing age": 2}
+    told = dataclasses.replace(prepared, manifest=prepared.manifest | {"findings": found})
+    with pytest.raises(
+        DataError, match=r"each image \(no masks\.npy, as some images have no mask\)"
+    ):
+        job("pix2pix").build(told)
+
+
+def of_size(prepared, side: int):
+    return dataclasses.replace(prepared, images=np.broadcast_to(np.uint8(0), (96, side, side, 3)))
+
+
+@pytest.mark.parametrize("gan", ["dcgan", "pix2pix"])
+@pytest.mark.parametrize(
+    ("stored", "crop", "message"),
+    [
+        (64, 128, "crop is 128 and the images have 64 px: crop less"),
+        (512, 0, "tiny-64 holds images of 512 px: train on windows of them, --crop 256, or prep"),
+        (512, 100, "image size 100 is not one of 64, 128, 256"),
+        (512, 512, "image size 512 is not one of 64, 128, 256"),
+    ],
+)
+def test_windows_that_cannot_be_are_refused(prepared, gan, stored, crop, message):
+    with pytest.raises(UsageError, match=message):
+        job(gan, crop=crop).build(of_size(prepared, stored))
+
+
+def test_a_gan_is_as_large_as_its_windows(prepared):
+    assert job(crop=128).build(of_size(prepared, 300)).settings["image_size"] == 128
+    plain, cropped = (identity(job(crop=crop), prepared) for crop in (0, 64))
+    assert "crop" not in plain and cropped["crop"] == 64  # older checkpoints know nothing of it
+    assert np.array_equal(
+        job(crop=64).windows(prepared.images, np.array([3])), prepared.images[3:4]
+    )

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
+from small_masks import write_pairs
 from small_project import Project
 
 from nbhelpers import __main__ as command_line
@@ -52,6 +54,8 @@ def test_help_loads_nothing_heavy_and_lists_every_command():
         (["train", "dcgn", "--data", "a", "--run", "b"], "did you mean 'dcgan'"),
         (["train", "dcgan", "--data", "a", "--run", "b", "--images", "0"], "whole number, 1"),
         (["sample", "a", "--count", "1.5", "--to", "b"], "'1.5' is not a whole number"),
+        (["train", "pix2pix", "--data", "a", "--run", "b", "--crop", "0"], "whole number, 1"),
+        (["translate", "a", "--to", "b"], "--masks"),
     ],
 )
 def test_wrong_usage_is_two_and_names_it(arguments, message, capsys):
@@ -67,6 +71,7 @@ def test_wrong_usage_is_two_and_names_it(arguments, message, capsys):
         (["train", "dcgan", "--data", "nowhere", "--run", "b"], "nowhere is missing"),
         (["sample", "nowhere", "--count", "1", "--to", "b"], "nowhere"),
         (["measure", "nowhere"], "nowhere is no run folder"),
+        (["translate", "a", "--masks", "nowhere", "--to", "b"], "nowhere holds no mask"),
     ],
 )
 def test_what_fails_is_one_and_says_why(arguments, message, capsys, tmp_path, monkeypatch):
@@ -181,3 +186,38 @@ def test_from_photographs_to_generated_images(tmp_path, capsys):
     for wrong in (["--order", "balance"], ["--set", "norm=spectre"], ["--set", "width=0"]):
         assert command_line.main([*train[:5], other, *small, *wrong]) == 2
     assert not (tmp_path / "other").exists()  # nothing was trained first, no encoder either
+
+
+def test_from_masks_to_images(tmp_path, capsys):
+    """prepare --classes, train --crop --start-from, translate: of photographs larger than a GAN."""
+    raw, data, run, on, masks, to = (
+        str(tmp_path / name) for name in ("raw", "data", "run", "on", "masks", "out")
+    )
+    write_pairs(tmp_path / "raw", of_a_class=8, size=(330, 310))
+    prepare = ["prepare", "folder", "--source", raw, "--size", "300", "--to", data]
+    assert command_line.main([*prepare, "--classes", "nv,mell"]) == 2
+    assert "class 'mell' is unknown: did you mean 'mel'" in capsys.readouterr().err
+    for classes, count in (("nv", 8), ("nv,mel", 16)):
+        assert command_line.main([*prepare, "--classes", classes]) == 0
+        assert f"{count} images" in capsys.readouterr().out
+    small = ["--preset", "smoke", "--images", "8", "--batch", "4", "--device", "cpu"]
+    train = ["train", "pix2pix", "--data", data, *small, "--set", "conditional=true"]
+    assert command_line.main([*train, "--run", run]) == 2
+    assert "images of 300 px: train on windows of them, --crop 256" in capsys.readouterr().err
+    assert command_line.main([*train, "--run", run, "--crop", "64"]) == 0
+    told = [*train, "--run", on, "--crop", "64", "--start-from", run]
+    assert command_line.main([*told, "--set", "width=4"]) == 1
+    assert "does not fit: image size 64 there and 64 here" in capsys.readouterr().err
+    assert command_line.main([*told, "--resume"]) == 0
+    (tmp_path / "masks").mkdir()
+    for i, size in enumerate([(91, 40), (64, 130)]):
+        Image.new("L", size, 255 * i).save(tmp_path / "masks" / f"{i}.png")
+    translate = ["translate", on, "--masks", masks, "--to", to]
+    assert command_line.main([*translate, "--class", "naevus"]) == 2
+    assert "class 'naevus' is unknown" in capsys.readouterr().err
+    assert command_line.main([*translate, "--class", "nv"]) == 0
+    assert f"2 images are in {to}" in capsys.readouterr().out
+    drawn = [Image.open(tmp_path / "out" / f"{i}.png") for i in (0, 1)]
+    assert [image.size for image in drawn] == [(91, 40), (64, 130)]
+    assert command_line.main([*translate, "--class", "nv"]) == 1
+    assert "is not empty: choose a new folder" in capsys.readouterr().err

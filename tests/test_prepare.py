@@ -239,3 +239,14 @@ def test_new_masks_make_the_folder_again(tmp_path):
     raw.table["mask_path"] = str(tmp_path / "mask.png")
     assert prepare.prepare(raw, tmp_path / "p", 64).masks[0, 0, -1] == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == ["mask.png", "p", "raw"]
+
+
+def test_some_classes_alone_in_the_order_given(raw, tmp_path):
+    for classes in (["mel", "nv"], ["nv", " mel"], ["nv", "nv"]):
+        made = prepare.prepare(datasets.only(raw, classes), tmp_path / "p", 64)
+        named = tuple(dict.fromkeys(name.strip() for name in classes))
+        assert made.classes == named and set(made.table["dx"]) == set(named)
+        assert [named[label] for label in made.table["label"]] == made.table["dx"].tolist()
+    assert len(made.table) == 48 and len(raw.table) == 96
+    with pytest.raises(UsageError, match="class 'mell' is unknown: did you mean 'mel'"):
+        datasets.only(raw, ["nv", "mell"])
