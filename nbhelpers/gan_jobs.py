@@ -77,10 +77,11 @@ class Job:
         if "mask_classes" not in GANS[self.gan].defaults():
             return self.settings
         if prepared.masks is None:
-            without = "; ".join(k for k in prepared.manifest["findings"] if "mask" in k)
+            lacking = [k for k in prepared.manifest["findings"] if "mask" in k]
+            told = "".join(f" ({k}: {prepared.manifest['examples'][k][0]})" for k in lacking)
             raise DataError(
                 f"{prepared.folder} holds no masks.npy and {self.gan} translates masks: prepare "
-                f"data that have one for each image{f' ({without})' if without else ''}."
+                f"data that have one for each image{told}."
             )
         return {"mask_classes": len(prepared.palette)} | self.settings
 

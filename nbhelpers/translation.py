@@ -17,7 +17,7 @@ from .errors import DataError, MetricError, UsageError
 from .features import Encoder
 from .gans import GAN, Batch
 from .images import to_network
-from .metrics import FEWEST, METRICS, kid
+from .metrics import FEWEST, METRICS, fid, kid
 from .paired import PAIRED, score
 from .prepare import Prepared
 from .sampling import asked, decode
@@ -174,7 +174,7 @@ def realism(
 ) -> pd.DataFrame:
     """What the translations `made` uint8 (N, S, S, 3) lack beside the photographs of their masks.
 
-    measure, generated, photographs: KID x1000 (NaN with fewer than 10 images a side) and
+    measure, generated, photographs: KID x1000 (NaN with fewer than 10 images a side), FD and
     `stain_distance` from one half of the photographs to the other half's translations and
     photographs, the halves by group; `sharpness`; mean absolute difference and SSIM of two draws of
     one mask (`again` is the second), and of two photographs.
@@ -182,9 +182,11 @@ def realism(
     half = np.unique(held.groups, return_inverse=True)[1] % 2
     known = held.images[half == 0]
     others = [images[half == 1] for images in (made, held.images)]
+    features, sides = encoder(known), [encoder(x) for x in others]
     differ = diversity(made, again, held.images)
     rows = {
-        "KID x1000": [_kid(known, x, encoder, seed) for x in others],
+        "KID x1000": [_kid(features, side, seed) for side in sides],
+        "FD": [fid(features, side) for side in sides],
         "stain distance": [stain_distance(known, x) for x in others],
         "sharpness": [sharpness(made), sharpness(held.images)],
         "two of them differ by": [differ["draws_differ"], differ["photographs_differ"]],
@@ -194,10 +196,8 @@ def realism(
     return table.rename_axis("measure").reset_index()
 
 
-def _kid(known: np.ndarray, others: np.ndarray, encoder: Encoder, seed: int) -> float:
-    if min(len(known), len(others)) < FEWEST:
-        return np.nan
-    return kid(encoder(known), encoder(others), seed)[0]
+def _kid(x: np.ndarray, y: np.ndarray, seed: int) -> float:
+    return kid(x, y, seed)[0] if min(len(x), len(y)) >= FEWEST else np.nan
 
 
 def utility(

@@ -222,10 +222,10 @@ def test_a_gan_that_translates_masks_needs_some(prepared):
     ):
         job("pix2pix").build(prepared)
     found = {"no masks.npy, as some images have no mask": 3, "missing age": 2}
-    told = dataclasses.replace(prepared, manifest=prepared.manifest | {"findings": found})
-    with pytest.raises(
-        DataError, match=r"each image \(no masks\.npy, as some images have no mask\)"
-    ):
+    such = {kind: ["IMG_0007"] for kind in found}
+    manifest = prepared.manifest | {"findings": found, "examples": such}
+    told = dataclasses.replace(prepared, manifest=manifest)
+    with pytest.raises(DataError, match=r"each image \(no masks\.npy, as .* no mask: IMG_0007\)"):
         job("pix2pix").build(told)
 
 

@@ -98,6 +98,7 @@ def test_realism_sees_another_stain_and_blur(held):
     assert value(table, "KID x1000", "generated") > 10 * abs(
         value(table, "KID x1000", "photographs")
     )
+    assert value(table, "FD", "generated") > 10 * value(table, "FD", "photographs")
     stain = [value(table, "stain distance", side) for side in ("generated", "photographs")]
     assert stain[0] > 5 * stain[1]
     smooth = translation.realism(held, translation.blurred(held.images, 2), held.images, colours, 0)
@@ -108,7 +109,7 @@ def test_realism_of_few_images_has_no_kid(held):
     few = made_of(held.images[:8], held.masks[:8])
     table = translation.realism(few, few.images, few.images, colours, 0)
     assert np.isnan(value(table, "KID x1000", "generated"))
-    assert table["generated"].notna().sum() == 4
+    assert table["generated"].notna().sum() == 5
 
 
 def test_useful_images_teach_and_useless_ones_do_not(held):
