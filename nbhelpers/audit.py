@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import MetricError
+from .images import turned
 
 THUMBNAIL = 32  # pixels a side
 FALSE_ALARMS = 0.01  # share of unseen photographs that the copy threshold would accuse
@@ -23,8 +24,7 @@ Describe = Callable[[np.ndarray], np.ndarray]
 
 def dihedral_views(images: np.ndarray) -> list[np.ndarray]:
     """The eight turns and mirrorings of images (N, S, S, 3); the first is the images themselves."""
-    turned = [np.rot90(images, k, axes=(1, 2)) for k in range(4)]
-    return turned + [view[:, :, ::-1] for view in turned]
+    return [turned(images, view) for view in range(8)]
 
 
 def thumbnails(images: np.ndarray) -> np.ndarray:

@@ -27,6 +27,13 @@ def to_uint8(images: torch.Tensor) -> np.ndarray:
     return stored.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def turned(images: np.ndarray, view: int) -> np.ndarray:
+    """Images or masks (N, S, S, ...) in one of their 8 flips and quarter turns; view 0 is
+    themselves."""
+    turned = np.rot90(images, view % 4, axes=(1, 2))
+    return turned[:, :, ::-1] if view >= 4 else turned
+
+
 def _as_stored(images: np.ndarray | torch.Tensor) -> torch.Tensor:
     # np.array copies: a memory-mapped, read-only array must not become a writable tensor
     tensor = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.array(images))

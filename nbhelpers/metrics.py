@@ -21,6 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 SMALL_FID = 2048  # fewer images than Inception has features: the covariance has no full rank
+MOST_PSNR = 100.0  # dB; two identical images have an infinite one
 SUBSET = 100
 DRAWS = 100
 NEIGHBOURS = 5
@@ -134,7 +135,7 @@ def pair_interval(
     """
     rng = np.random.default_rng(seed)
     value, i, j = (table[name].to_numpy() for name in ("value", "i", "j"))
-    value = np.minimum(value, 100.0)  # two identical images have an infinite PSNR
+    value = np.minimum(value, MOST_PSNR)
     first = rng.poisson(1.0, (resamples, i.max() + 1))
     second = rng.poisson(1.0, (resamples, j.max() + 1))
     if table["column"].iloc[0] != "real-generated":  # both are of one set

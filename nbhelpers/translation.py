@@ -12,12 +12,14 @@ from torch import nn
 
 from .audit import Known, dihedral_views
 from .config import mix
+from .datasets import TISSUE
+from .datasets.histology_drawing import STAINS
 from .degradation import degrade
 from .errors import DataError, MetricError, UsageError
 from .features import Encoder
 from .gans import GAN, Batch
 from .images import to_network
-from .metrics import FEWEST, METRICS, fid, kid
+from .metrics import FEWEST, METRICS, MOST_PSNR, fid, kid
 from .paired import PAIRED, score
 from .prepare import Prepared
 from .sampling import asked, decode
@@ -26,11 +28,9 @@ from .splits import parts
 from .unet import mask_planes
 
 BLUR = 1 / 32  # of a side: standard deviation of the Gaussian that makes the blurred truth
-MOST_PSNR = 100.0  # dB; two identical images have an infinite one
 RESAMPLES = 400
 PIXELS = 100_000  # of a set that a distance of colours looks at, about
-# Ruifrok and Johnston 2001: how strongly a stain absorbs red, green, blue
-HAEMATOXYLIN, EOSIN = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11)
+HAEMATOXYLIN, EOSIN = STAINS
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Pairs:
     masks: np.ndarray  # uint8 (N, S, S)
     labels: torch.Tensor  # int64 (N,)
     groups: np.ndarray  # the patient or lesion of each
+    stained: bool = True  # with haematoxylin and eosin: then colours are compared as stains
 
     def translated(self, gan: GAN, seed: int) -> np.ndarray:
         """What G makes of the masks, uint8 (N, S, S, 3); `seed` decides the dropout."""
@@ -60,7 +61,8 @@ def pairs(prepared: Prepared, part: str, most: int, fold: int = 0) -> Pairs:
     rows = rows[:: -(-len(rows) // most)]
     labels, groups = (prepared.table[name].to_numpy()[rows] for name in ("label", "group_id"))
     images, masks = (np.asarray(array[rows]) for array in (prepared.images, prepared.masks))
-    return Pairs(images, masks, torch.from_numpy(labels), groups)
+    stained = prepared.manifest["source"] in TISSUE
+    return Pairs(images, masks, torch.from_numpy(labels), groups, stained)
 
 
 def consistency(segmenter: nn.Module, images: np.ndarray, masks: np.ndarray, classes: int) -> float:
@@ -175,19 +177,21 @@ def realism(
     """What the translations `made` uint8 (N, S, S, 3) lack beside the photographs of their masks.
 
     measure, generated, photographs: KID x1000 (NaN with fewer than 10 images a side), FD and
-    `stain_distance` from one half of the photographs to the other half's translations and
-    photographs, the halves by group; `sharpness`; mean absolute difference and SSIM of two draws of
-    one mask (`again` is the second), and of two photographs.
+    `stain_distance` (`colour_distance` of images without stains) from one half of the photographs
+    to the other half's translations and photographs, the halves by group; `sharpness`; mean
+    absolute difference and SSIM of two draws of one mask (`again` is the second), and of two
+    photographs.
     """
     half = np.unique(held.groups, return_inverse=True)[1] % 2
     known = held.images[half == 0]
     others = [images[half == 1] for images in (made, held.images)]
     features, sides = encoder(known), [encoder(x) for x in others]
+    what, distance = ("stain", stain_distance) if held.stained else ("colour", colour_distance)
     differ = diversity(made, again, held.images)
     rows = {
         "KID x1000": [_kid(features, side, seed) for side in sides],
         "FD": [fid(features, side) for side in sides],
-        "stain distance": [stain_distance(known, x) for x in others],
+        f"{what} distance": [distance(known, x) for x in others],
         "sharpness": [sharpness(made), sharpness(held.images)],
         "two of them differ by": [differ["draws_differ"], differ["photographs_differ"]],
         "SSIM of two of them": [differ["draws_ssim"], differ["photographs_ssim"]],

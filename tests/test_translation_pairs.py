@@ -105,6 +105,17 @@ def test_realism_sees_another_stain_and_blur(held):
     assert value(smooth, "sharpness", "generated") < 0.8 * value(smooth, "sharpness", "photographs")
 
 
+def test_images_without_stains_are_compared_by_colour(held, with_masks):
+    plain = dataclasses.replace(held, stained=False)
+    table = translation.realism(plain, held.images // 2, held.images, colours, 0)
+    assert "stain distance" not in set(table["measure"])
+    assert value(table, "colour distance", "generated") > 0.1
+    assert value(table, "colour distance", "photographs") < 0.02
+    assert not translation.pairs(with_masks, "test", 10).stained
+    tissue = dataclasses.replace(with_masks, manifest=with_masks.manifest | {"source": "ebhi"})
+    assert translation.pairs(tissue, "test", 10).stained
+
+
 def test_realism_of_few_images_has_no_kid(held):
     few = made_of(held.images[:8], held.masks[:8])
     table = translation.realism(few, few.images, few.images, colours, 0)

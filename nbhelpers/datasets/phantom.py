@@ -8,8 +8,6 @@ Shares, ages, sexes, sites and ways of diagnosis follow HAM10000_metadata.csv (T
 import csv
 import io
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,9 +16,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError, UsageError
-from ..files import read_json, write_atomic, write_json
+from ..files import write_atomic, write_json
 from ..progress import progress
 from . import RawDataset, ham10000
+from .drawn import Drawn
 from .phantom_drawing import draw_lesion
 from .phantom_photograph import draw_setting, photograph
 
@@ -104,18 +103,10 @@ def make(
     alone and a half-written one made again; `phantom.json` is written last. UsageError for fewer
     than 100 photographs; DataError when the folder holds other settings or other files.
     """
+    names = frozenset({*PARTS, MASKS, METADATA, MARKER})
+    pictures = (f"{PARTS[0][:-1]}*/*.jpg", f"{MASKS}/*.png")
     settings = _checked(count, seed, width, height)
-    folder = Path(folder).expanduser().absolute()
-    if _complete(folder, settings):
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        _write(draft, settings)
-        _move(draft, folder, settings)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
+    return Drawn(settings, MARKER, names, "PHM_", pictures, count).make(folder, _write)
 
 
 def read(source: Path) -> RawDataset:
@@ -137,33 +128,7 @@ def _checked(count: int, seed: int, width: int, height: int) -> dict[str, int]:
     return {"version": VERSION, "count": count, "seed": seed, "width": width, "height": height}
 
 
-def _complete(folder: Path, settings: dict[str, int]) -> bool:
-    """True when `folder` holds these settings' files; False when it holds nothing, or half."""
-    if not folder.exists():
-        return False
-    known = {*PARTS, MASKS, METADATA, MARKER}
-    foreign = [p.name for p in folder.rglob("*") if p.name not in known and p.name[:4] != "PHM_"]
-    if foreign:  # real photographs lie in folders of the same names
-        raise DataError(f"{folder} holds {min(foreign)}, no phantom's file: choose another folder.")
-    if not (folder / MARKER).exists():
-        return False
-    if (found := read_json(folder / MARKER)) != settings:
-        raise DataError(f"{folder} was made with {found}: choose another folder, or delete it.")
-    patterns = (f"{PARTS[0][:-1]}*/*.jpg", f"{MASKS}/*.png")
-    return all(len(list(folder.glob(p))) == settings["count"] for p in patterns)
-
-
-def _move(draft: Path, folder: Path, settings: dict[str, int]) -> None:
-    """Puts the draft in place, unless another process was quicker: its folder is the same."""
-    if _complete(folder, settings):
-        return
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(draft, folder)
-
-
 def _write(folder: Path, settings: dict[str, int]) -> None:
-    folder.chmod(0o755)
     for name in (*PARTS, MASKS):
         (folder / name).mkdir()
     lesions = plan(settings["count"], settings["seed"])

@@ -6,8 +6,6 @@ threads draw.
 """
 
 import os
-import shutil
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +14,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import DataError, UsageError
-from ..files import read_json, write_json
+from ..files import write_json
 from ..progress import progress
 from . import RawDataset, ebhi
+from .drawn import Drawn
 from .histology_drawing import PALETTE, draw_staining, draw_tile, look
 
 VERSION = 1
@@ -51,18 +50,10 @@ def make(folder: Path, count: int = 1000, seed: int = 0, size: int = 160) -> Pat
     written last. UsageError for fewer than 45 tiles; DataError when the folder holds other settings
     or other files.
     """
+    names = frozenset({*GRADES, ebhi.IMAGES, ebhi.MASKS, MARKER})
+    pictures = (f"*/{ebhi.IMAGES}/*.jpg", f"*/{ebhi.MASKS}/*.png")
     settings = _checked(count, seed, size)
-    folder = Path(folder).expanduser().absolute()
-    if _complete(folder, settings):
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        _write(draft, settings)
-        _move(draft, folder, settings)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-    return folder
+    return Drawn(settings, MARKER, names, "PHT", pictures, count // 2).make(folder, _write)
 
 
 def read(source: Path) -> RawDataset:
@@ -88,33 +79,7 @@ def _checked(count: int, seed: int, size: int) -> dict[str, int]:
     return {"version": VERSION, "count": count, "seed": seed, "size": size}
 
 
-def _complete(folder: Path, settings: dict[str, int]) -> bool:
-    """True when `folder` holds these settings' files; False when it holds nothing, or half."""
-    if not folder.exists():
-        return False
-    known = {*GRADES, ebhi.IMAGES, ebhi.MASKS, MARKER}
-    foreign = [p.name for p in folder.rglob("*") if p.name not in known and p.name[:3] != "PHT"]
-    if foreign:  # EBHI-Seg's own folders have the same names
-        raise DataError(f"{folder} holds {min(foreign)}, no phantom's file: choose another folder.")
-    if not (folder / MARKER).exists():
-        return False
-    if (found := read_json(folder / MARKER)) != settings:
-        raise DataError(f"{folder} was made with {found}: choose another folder, or delete it.")
-    patterns = f"*/{ebhi.IMAGES}/*.jpg", f"*/{ebhi.MASKS}/*.png"
-    return all(len(list(folder.glob(p))) == settings["count"] // 2 for p in patterns)
-
-
-def _move(draft: Path, folder: Path, settings: dict[str, int]) -> None:
-    """Puts the draft in place, unless another process was quicker: its folder is the same."""
-    if _complete(folder, settings):
-        return
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(draft, folder)
-
-
 def _write(folder: Path, settings: dict[str, int]) -> None:
-    folder.chmod(0o755)
     for dx in GRADES:
         for part in (ebhi.IMAGES, ebhi.MASKS):
             (folder / dx / part).mkdir(parents=True)

@@ -12,6 +12,7 @@ from ..augment import diff_augment, policies
 from ..blocks import NORMS, ConvDiscriminator, ConvGenerator
 from ..config import mix
 from ..errors import UsageError, one_of
+from ..images import turned
 
 
 class Batch(NamedTuple):
@@ -44,15 +45,10 @@ class Masks:
             mine = mine if len(mine) else np.arange(len(self.maps))
             rounds = [random.permutation(mine) for _ in range(-(-len(here) // len(mine)))]
             rows[here] = np.concatenate(rounds)[: len(here)]
-        views = random.integers(0, 8, count)
-        drawn = [turned(self.maps[row], view) for row, view in zip(rows, views, strict=True)]
-        return torch.from_numpy(np.stack(drawn))
-
-
-def turned(picture: np.ndarray, view: int) -> np.ndarray:
-    """A picture (S, S, ...) in one of its 8 flips and quarter turns; view 0 is itself."""
-    picture = np.rot90(picture, view % 4)
-    return picture[:, ::-1] if view >= 4 else picture
+        drawn, views = self.maps[rows], random.integers(0, 8, count)
+        for view in range(1, 8):
+            drawn[views == view] = turned(drawn[views == view], view)
+        return torch.from_numpy(drawn)
 
 
 class GAN(nn.Module):
