@@ -34,11 +34,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def download(args: argparse.Namespace) -> int:
-    one_of("downloadable dataset", args.name, ["ham10000", "digits"])
-    from .datasets import digits, ham10000
+    one_of("download", args.name, ["ham10000", "digits", "inception"])
+    if args.name == "inception":
+        from .download import fetch
+        from .features import INCEPTION, inception_path
 
-    fetched = ham10000 if args.name == "ham10000" else digits
-    print(f"{args.name} is in {fetched.download(args.to or _paths(args.name).raw)}")
+        place = fetch(INCEPTION, args.to or inception_path().parent)
+    else:
+        from .datasets import digits, ham10000
+
+        fetched = ham10000 if args.name == "ham10000" else digits
+        place = fetched.download(args.to or _paths(args.name).raw)
+    print(f"{args.name} is in {place}")
     return 0
 
 
@@ -189,8 +196,9 @@ def _add_run(commands) -> None:
 
 
 def _add_data(commands) -> None:
-    add = _command(commands, download, "Fetch a public data set.").add_argument
-    add("name", metavar="NAME", help="ham10000, digits (MNIST)")
+    text = "Fetch a public data set, or the weights that FID asks for."
+    add = _command(commands, download, text).add_argument
+    add("name", metavar="NAME", help="ham10000, digits (MNIST), inception (weights)")
     add("--to", type=folder, metavar="DIR", help="default: where the notebooks look for it")
     add = _command(commands, prepare, "Crop, resize, clean and fold raw photographs.").add_argument
     add("name", metavar="NAME", help=DATASETS)

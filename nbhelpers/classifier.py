@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .backbones import backbone
 from .config import mix
 from .errors import TrainingError
-from .features import backbone
 from .files import read_json, sha256_file, write_atomic, write_json
 from .images import to_network
 from .prepare import Prepared

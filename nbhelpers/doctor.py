@@ -170,16 +170,14 @@ def _data(root: Path) -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     """Pretrained networks in torch's cache. None is needed: what lacks one says so in its place."""
-    import torch
-    import torchvision
-
+    from .backbones import BACKBONES, imagenet_file
     from .features import inception_path
 
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    for name in ("resnet18", "efficientnet_b0"):
-        file = torchvision.models.get_model_weights(name).DEFAULT.url.rsplit("/", 1)[-1]
-        yield _optional(f"ImageNet {name}", cache / file, "training starts from random weights")
-    yield _optional("Inception", inception_path(), "FID in Inception's features is not computed")
+    for name in BACKBONES:
+        without = "training starts from random weights"
+        yield _optional(f"ImageNet {name}", imagenet_file(name), without)
+    without = "FID in Inception's features is not computed: nbhelpers download inception"
+    yield _optional("Inception", inception_path(), without)
 
 
 def _optional(what: str, file: Path, without: str) -> Finding:

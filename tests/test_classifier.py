@@ -6,6 +6,7 @@ import torch
 from small_lesions import coloured, tiny
 
 from nbhelpers import classifier, features
+from nbhelpers.backbones import BACKBONES
 from nbhelpers.classifier import Augmentation, Recipe, predict, real_order, train, train_encoder
 from nbhelpers.errors import TrainingError
 from nbhelpers.splits import parts
@@ -106,7 +107,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step():
         train(coloured(LABELS), LABELS, order, 3, recipe, 0, CPU, label="bad")
 
 
-@pytest.mark.parametrize("name", features.BACKBONES)
+@pytest.mark.parametrize("name", BACKBONES)
 def test_every_backbone_trains(name):
     recipe = Recipe(name, steps=2, batch=8)
     order = real_order(LABELS, 2, 8, 0.5, 0)

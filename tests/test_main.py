@@ -1,11 +1,14 @@
 """The command line: answers at once, one line of error, and an exit status one can rely on."""
 
+import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loopback import Server
 from PIL import Image
 from small_masks import write_pairs
 from small_project import Project
@@ -50,7 +53,7 @@ def test_help_loads_nothing_heavy_and_lists_every_command():
         (["run", "--only", "dcgna"], "notebook 'dcgna' is unknown"),
         (["prepare", "ham1000", "--size", "64"], "did you mean 'ham10000'"),
         (["prepare", "phantom"], "--size"),
-        (["download", "phantom"], "downloadable dataset 'phantom'"),
+        (["download", "phantom"], "download 'phantom' is unknown"),
         (["train", "dcgn", "--data", "a", "--run", "b"], "did you mean 'dcgan'"),
         (["train", "dcgan", "--data", "a", "--run", "b", "--images", "0"], "whole number, 1"),
         (["sample", "a", "--count", "1.5", "--to", "b"], "'1.5' is not a whole number"),
@@ -221,3 +224,56 @@ def test_from_masks_to_images(tmp_path, capsys):
     assert [image.size for image in drawn] == [(91, 40), (64, 130)]
     assert command_line.main([*translate, "--class", "nv"]) == 1
     assert "is not empty: choose a new folder" in capsys.readouterr().err
+
+
+WEIGHTS = b"weights of a network" * 500
+
+
+@pytest.fixture
+def inception(tmp_path, monkeypatch):
+    """The weights' place on a loopback server and in torch's cache, stand-ins both."""
+    import torch
+
+    from nbhelpers import features
+
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+
+    def served(server, content=WEIGHTS):
+        digest = hashlib.sha256(content).hexdigest()
+        known = replace(features.INCEPTION, url=server.url, sha256=digest)
+        monkeypatch.setattr(features, "INCEPTION", known)
+        return known.name
+
+    return served
+
+
+def test_the_weights_of_fid_go_where_they_are_looked_for(tmp_path, inception, capsys):
+    from nbhelpers import features
+
+    with Server(lambda handler: handler.reply(200, WEIGHTS)) as server:
+        name = inception(server)
+        assert command_line.main(["download", "inception"]) == 0
+        told = capsys.readouterr().out
+        assert features.inception_path().read_bytes() == WEIGHTS
+        assert "Licence: Apache 2.0" in told and f"is in {features.inception_path()}" in told
+        assert command_line.main(["download", "inception"]) == 0  # kept
+        assert len(server.requests) == 1
+        other = tmp_path / "other"
+        assert command_line.main(["download", "inception", "--to", str(other)]) == 0
+    assert [path.name for path in other.iterdir()] == [name]
+    assert (other / name).read_bytes() == WEIGHTS
+
+
+def test_other_weights_than_fids_are_refused(tmp_path, inception, capsys):
+    with Server(lambda handler: handler.reply(200, b"other" + WEIGHTS)) as server:
+        inception(server)
+        assert command_line.main(["download", "inception", "--to", str(tmp_path / "to")]) == 1
+    assert "is not the published file: expected sha256" in capsys.readouterr().err
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_the_help_of_download_names_what_there_is(capsys):
+    assert _status(["download", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("ham10000", "digits", "inception"))

@@ -1,0 +1,98 @@
+"""Classifiers for small pictures, to be trained from scratch or from ImageNet's weights."""
+
+from pathlib import Path
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from .errors import DataError, one_of
+
+BACKBONES = ("resnet18", "efficientnet_b0")
+WEIGHTS = ("scratch", "local", "imagenet")
+LARGE = 128  # pixels a side from which EfficientNet keeps its last stride
+
+
+class Backbone(nn.Module):
+    """`body` maps images (N, 3, S, S) in [-1, 1] to features (N, dimension); `head` maps those to
+    logits (N, outputs).
+    """
+
+    def __init__(self, body: nn.Module, dimension: int, outputs: int, origin: str):
+        super().__init__()
+        self.body, self.head = body, nn.Linear(dimension, outputs)
+        self.dimension, self.origin = dimension, origin
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.body(image))
+
+
+def backbone(name: str, outputs: int, image_size: int, weights: str | None = None) -> Backbone:
+    """A classifier network for pictures of `image_size` pixels; `origin` says where its first
+    weights come from.
+
+    `weights`: None or "scratch"; "local" takes ImageNet's when torch's cache holds them and prints
+    when it does not; "imagenet" fetches them when needed, and is a DataError without a network.
+    """
+    one_of("backbone", name, BACKBONES)
+    weights = one_of("weights", weights or "scratch", WEIGHTS)
+    build = {"resnet18": _resnet18, "efficientnet_b0": _efficientnet_b0}[name]
+    state = None if weights == "scratch" else _imagenet(name, weights)
+    body, dimension = build(image_size, state)
+    return Backbone(body, dimension, outputs, "from scratch" if state is None else "ImageNet")
+
+
+def imagenet_file(name: str) -> Path:
+    """Where torch's cache keeps torchvision's ImageNet weights of a network, there or not. The name
+    ends in the first eight hex digits of their SHA-256.
+    """
+    url = torchvision.models.get_model_weights(name).DEFAULT.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+
+
+def _imagenet(name: str, weights: str) -> dict[str, Tensor] | None:
+    """ImageNet's state dict without its head; None, said aloud, when "local" finds no file."""
+    file = imagenet_file(name)
+    if weights == "local" and not file.exists():
+        print(f"{name}: ImageNet's {file.name} is not in torch's cache, so it starts from scratch")
+        return None
+    known = torchvision.models.get_model_weights(name).DEFAULT
+    try:
+        state = known.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"ImageNet's {file.name}: {error}. Put the file into torch's cache, or use scratch."
+        ) from error
+    return {
+        key: value for key, value in state.items() if not key.startswith(("fc.", "classifier."))
+    }
+
+
+def _resnet18(image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
+    """From scratch its 7 x 7 stem becomes 3 x 3: made for 224 px, it would blur most of 64 px away.
+
+    The max-pool stays: without it a step takes 2.8 times as long on a CPU, for nothing seen.
+    """
+    network = torchvision.models.resnet18(weights=None)
+    if state is None:
+        network.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+        nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+    network.fc = nn.Identity()
+    if state is not None:
+        network.load_state_dict(state)
+    return network, 512
+
+
+def _efficientnet_b0(image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
+    """Its last stride becomes 1 below 128 px: 4 x 4 at the end. A stem of stride 1 gives the same
+    at four times the cost.
+    """
+    network = torchvision.models.efficientnet_b0(weights=None)
+    network.classifier = nn.Dropout(0.2)
+    if state is not None:
+        network.load_state_dict(state)
+    if image_size < LARGE:
+        for layer in network.features[6].modules():
+            if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
+                layer.stride = (1, 1)
+    return network, 1280
