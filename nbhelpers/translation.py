@@ -10,7 +10,7 @@ import torch
 from scipy.stats import wasserstein_distance
 from torch import nn
 
-from .audit import Known, dihedral_views
+from .appearance import colour_distance
 from .config import mix
 from .datasets import TISSUE
 from .datasets.histology_drawing import STAINS
@@ -20,6 +20,7 @@ from .features import Encoder
 from .gans import GAN, Batch
 from .images import to_network
 from .metrics import FEWEST, METRICS, MOST_PSNR, fid, kid
+from .neighbours import Known, dihedral_views
 from .paired import PAIRED, score
 from .prepare import Prepared
 from .sampling import asked, decode
@@ -29,7 +30,7 @@ from .unet import mask_planes
 
 BLUR = 1 / 32  # of a side: standard deviation of the Gaussian that makes the blurred truth
 RESAMPLES = 400
-PIXELS = 100_000  # of a set that a distance of colours looks at, about
+PIXELS = 100_000  # of a set that a distance of stains looks at, about
 HAEMATOXYLIN, EOSIN = STAINS
 
 
@@ -130,7 +131,7 @@ def nearest_in_any_view(training: np.ndarray, queries: np.ndarray) -> np.ndarray
     """For each query the training image nearest to it, flipped and turned to be so: uint8 (Q, S, S,
     3). Nearness as in `audit`: correlation of 32 x 32 pixels."""
     views = dihedral_views(training)
-    found = [Known(view).nearest(queries, views=1) for view in views]
+    found = [Known(view, query_views=1).nearest(queries) for view in views]
     best = np.argmin([neighbours.distance for neighbours in found], axis=0)
     return np.stack([views[v][found[v].index[i]] for i, v in enumerate(best)])
 
@@ -254,12 +255,8 @@ def stain_distance(a: np.ndarray, b: np.ndarray) -> float:
 
     To be read beside the distance of two halves of the real images.
     """
-    return _distance(stains(_pixels(a))[:, :2], stains(_pixels(b))[:, :2])
-
-
-def colour_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """`stain_distance` for images without stains: the mean over red, green and blue in [0, 1]."""
-    return _distance(_pixels(a) / 255, _pixels(b) / 255)
+    known, made = (stains(_pixels(images)).T[:2] for images in (a, b))
+    return float(np.mean([wasserstein_distance(x, y) for x, y in zip(known, made, strict=True)]))
 
 
 def stains(pixels: np.ndarray) -> np.ndarray:
@@ -283,7 +280,3 @@ def _pixels(images: np.ndarray) -> np.ndarray:
         )
     pixels = images.reshape(-1, 3)
     return pixels[:: len(pixels) // PIXELS | 1]  # an odd step takes its turn in every column
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.mean([wasserstein_distance(x, y) for x, y in zip(a.T, b.T, strict=True)]))
