@@ -17,6 +17,8 @@ from .errors import UsageError
 from .progress import headless
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from ipywidgets import Widget
 
 Draw = Callable[[np.ndarray, int], np.ndarray]  # mask (S, S), seed -> image uint8 (S, S, 3)
@@ -175,11 +177,17 @@ def explorer(
 ) -> "Widget | None":
     """Sliders that edit one of `masks` uint8 (N, S, S), a mask and what `draw` makes of it beside
     them; None where nobody could move a slider. `classes` are those that a thing is made of."""
+    found = widgets()
+    return found and _Explorer(found, draw, masks, palette, classes).box
+
+
+def widgets() -> "ModuleType | None":
+    """ipywidgets; None where it is not installed, or nobody could move a slider."""
     try:
         import ipywidgets
     except ImportError:
         return None
-    return None if headless() else _Explorer(ipywidgets, draw, masks, palette, classes).box
+    return None if headless() else ipywidgets
 
 
 class _Explorer:

@@ -85,3 +85,22 @@ def test_a_row_has_its_labels_and_a_walk_its_ends():
     walks = np.stack([IMAGES, IMAGES])
     picture = plots.interpolation_strip(walks, "walk").axes[0].images[0].get_array()
     assert picture.shape == (18, 48, 3)
+
+
+def test_blocks_stand_side_by_side_in_rows_they_share():
+    left, right = IMAGES[:4].reshape(2, 2, 8, 8, 3), IMAGES[3:].reshape(2, 1, 8, 8, 3)
+    figure = plots.image_blocks({"a": left, "b": right}, ["one", "two"], "title")
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    first, second = figure.axes
+    assert [label.get_text() for label in first.get_yticklabels()] == ["one", "two"]
+    assert first.get_yticks().tolist() == [4, 14] and not second.get_yticks().size
+    pictures = [np.asarray(axis.images[0].get_array()) for axis in figure.axes]
+    assert [picture.shape for picture in pictures] == [(18, 18, 3), (18, 8, 3)]
+    assert pictures[0][14, 14, 0] == 120 and pictures[1][14, 4, 0] == 160
+
+
+def test_a_sheet_labels_every_image_and_leaves_the_rest_empty():
+    figure = plots.labelled_sheet(IMAGES, list("abcde"), 3, "sheet")
+    assert [axis.get_title() for axis in figure.axes] == [*"abcde", ""]
+    assert [len(axis.images) for axis in figure.axes] == [1, 1, 1, 1, 1, 0]
+    assert np.array_equal(figure.axes[4].images[0].get_array(), IMAGES[4])

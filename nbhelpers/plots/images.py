@@ -39,19 +39,56 @@ def image_grid(rows: dict[str, np.ndarray], title: str, inches: float = 1.0) -> 
     return figure
 
 
-def labelled_row(images: np.ndarray, labels: list[str], title: str, inches: float = 1.4) -> Figure:
-    """Images uint8 (N, S, S, 3) side by side, each under its label."""
+def image_blocks(
+    blocks: dict[str, np.ndarray], rows: list[str], title: str, inches: float = 0.8
+) -> Figure:
+    """Blocks of images uint8 (R, C, S, S, 3) side by side under their names, in rows that they
+    share."""
+    wide = [block.shape[1] for block in blocks.values()]
+    words = 0.3 + 0.09 * max(map(len, "\n".join(rows).split("\n")))  # inches that the names take
     figure, axes = plt.subplots(
         1,
-        len(images),
-        figsize=(inches * len(images), inches + 0.6),
+        len(blocks),
+        figsize=(inches * (sum(wide) + 0.2 * len(wide)) + words, inches * len(rows) + 0.8),
+        width_ratios=wide,
         squeeze=False,
         layout="constrained",
     )
-    for axis, image, label in zip(axes.flat, images, labels, strict=True):
+    for axis, (name, block) in zip(axes.flat, blocks.items(), strict=True):
+        picture = tile(block.reshape(-1, *block.shape[2:]), block.shape[1])
+        axis.imshow(picture, interpolation="nearest")
+        axis.set_title(name, fontsize=9)
+        _bare(axis)
+    step = block.shape[2] + GAP
+    middles = [step * i + block.shape[2] / 2 for i in range(len(rows))]
+    axes[0, 0].set_yticks(middles, rows)
+    axes[0, 0].tick_params(length=0)
+    figure.suptitle(title)
+    return figure
+
+
+def labelled_row(images: np.ndarray, labels: list[str], title: str, inches: float = 1.4) -> Figure:
+    """Images uint8 (N, S, S, 3) side by side, each under its label."""
+    return labelled_sheet(images, labels, len(images), title, inches)
+
+
+def labelled_sheet(
+    images: np.ndarray, labels: list[str], columns: int, title: str, inches: float = 1.4
+) -> Figure:
+    """Images uint8 (N, S, S, 3) row by row, each under its label."""
+    rows = -(-len(images) // columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(inches * columns, (inches + 0.2) * rows + 0.4),
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis in axes.flat:
+        _bare(axis)
+    for axis, (image, label) in zip(axes.flat, zip(images, labels, strict=True), strict=False):
         axis.imshow(image, interpolation="nearest")
         axis.set_title(label, fontsize=9)
-        _bare(axis)
     figure.suptitle(title)
     return figure
 
