@@ -131,7 +131,7 @@ class RareClasses:
     def __init__(self, run: Run, prepared: Prepared):
         self.run, self.prepared, self.rare = run, prepared, gan_table.rarest(prepared)
         self.real = evaluation_sets.held_out(prepared, 0, run.seed)
-        known = metrics_run.encoders(run.folder, run.device)
+        known = features.encoders(run.folder, run.device)
         self.encoders = {n: e for n, e in known.items() if isinstance(e, features.Encoder)}
 
     def kid(self, name: str) -> dict[str, np.ndarray]:

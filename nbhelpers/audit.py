@@ -1,160 +1,183 @@
-"""Is it a copy, is it one picture over and over? Nearest training neighbours, over the eight views
-that mean the same lesion.
+"""Is it a copy, is it one picture over and over, does it betray its teachers? What the neighbours
+of generated images say, beside the same of photographs that the generator has not seen.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import reduce
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
+import pandas as pd
 
+from .detectors import FALSE_ALARMS, FEWEST, HASH, PIXELS, Detector, Eye, Witnesses, area
 from .errors import MetricError
-from .images import turned
+from .neighbours import Known, Neighbours, distances, small
+from .predictions import wilson
+from .set_metrics import intervals
 
-THUMBNAIL = 32  # pixels a side
-FALSE_ALARMS = 0.01  # share of unseen photographs that the copy threshold would accuse
-MANY_COPIES = 0.1
+MANY_COPIES = 0.03  # accused share, at the lower end of its interval, that is a finding
 LITTLE_SPREAD = 0.4  # spread, as a share of the real one, under which a generator has collapsed
-TENTH = 10
-BLOCK = 256
-
-Describe = Callable[[np.ndarray], np.ndarray]
-
-
-def dihedral_views(images: np.ndarray) -> list[np.ndarray]:
-    """The eight turns and mirrorings of images (N, S, S, 3); the first is the images themselves."""
-    return [turned(images, view) for view in range(8)]
-
-
-def thumbnails(images: np.ndarray) -> np.ndarray:
-    """Pixels of 32 x 32 colour thumbnails as float32 (N, 3072), each of mean 0: their cosine is the
-    pixel correlation.
-    """
-    size = (THUMBNAIL, THUMBNAIL)
-    small = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(i)).resize(size, Image.Resampling.BOX))
-        for i in images
-    ]
-    flat = np.stack(small).reshape(len(images), -1).astype(np.float32)
-    return flat - flat.mean(1, keepdims=True)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    # an empty picture has no direction: its cosine with anything is 0
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
 
 
 @dataclass(frozen=True)
-class Neighbours:
-    """What was found for each query; distances are 1 - cosine, at most 2."""
+class Value:
+    """A number of the audit, its 95 % interval, and the same of unseen photographs."""
 
-    index: np.ndarray  # int64 (Q,), the nearest known image
-    distance: np.ndarray  # float32 (Q,), how far it is
-    relative: np.ndarray  # float32 (Q,), that over the distance of the tenth nearest
-
-    @staticmethod
-    def of(cosine: np.ndarray) -> "Neighbours":
-        """The neighbours that cosines (Q, N) of queries with known images tell of."""
-        distance = np.maximum(0, 1 - cosine)
-        tenth = np.partition(distance, min(TENTH, distance.shape[1]) - 1, 1)
-        far = tenth[:, min(TENTH, distance.shape[1]) - 1]
-        near = distance.min(1)
-        return Neighbours(distance.argmin(1), near, near / np.maximum(far, 1e-12))
-
-
-class Known:
-    """Images described once, to be asked for the nearest ones again and again."""
-
-    def __init__(self, images: np.ndarray, describe: Describe = thumbnails):
-        if len(images) == 0:
-            raise MetricError("0 training images: there is nothing to be near to.")
-        self.unit, self.describe = _unit(describe(images)), describe
-
-    def nearest(self, queries: np.ndarray, views: int = 8) -> Neighbours:
-        """The nearest known images of queries uint8 (Q, S, S, 3), over `views` of the eight
-        views."""
-        if len(queries) == 0:
-            raise MetricError("0 queries: pass at least one image.")
-        asked = [_unit(self.describe(view)) for view in dihedral_views(queries)[:views]]
-        found = []
-        for start in range(0, len(queries), BLOCK):
-            rows = slice(start, start + BLOCK)
-            cosines = (view[rows] @ self.unit.T for view in asked)
-            found.append(Neighbours.of(reduce(np.maximum, cosines)))
-        fields = ("index", "distance", "relative")
-        return Neighbours(*(np.concatenate([getattr(f, name) for f in found]) for name in fields))
-
-
-def nearest(
-    training: np.ndarray, queries: np.ndarray, describe: Describe = thumbnails, views: int = 8
-) -> tuple[np.ndarray, np.ndarray]:
-    """For each query its nearest training image: index int64 (Q,) and distance float32 (Q,), 0 for
-    a copy in any view.
-
-    Distance is 1 - cosine of `describe(images)`, at most 2: of 32 x 32 pixels by default, or of an
-    encoder's features. Images are uint8 (N, S, S, 3).
-    """
-    found = Known(training, describe).nearest(queries, views)
-    return found.index, found.distance
-
-
-def typical_distance(images: np.ndarray, describe: Describe = thumbnails) -> float:
-    """Median distance of two different images of a set, in the measure of `nearest`, one view."""
-    unit = _unit(describe(images))
-    empty = ~unit.any(1)  # without a direction, and yet one picture over and over
-    distance = np.where(empty[:, None] & empty, 0, 1 - unit @ unit.T)
-    return float(np.median(distance[np.triu_indices(len(unit), 1)]))
-
-
-def variety(made: np.ndarray, usual: float) -> float:
-    """Typical distance of two generated images over that of two photographs (`usual`): 1 is as
-    varied, 0 is one picture; very large where the photographs are one picture."""
-    return typical_distance(made) / max(usual, 1e-12)
+    value: float
+    low: float
+    high: float
+    floor: float
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What the nearest neighbours say of a generator, beside the same of unseen photographs."""
+    """What was found of a generated set, or of a class of it."""
 
-    nn_ratio: float  # median distance generated -> training over held-out -> training
-    copy_rate: float  # share of generated images that the copy threshold accuses
-    spread: float  # typical distance of two generated images over that of two held-out ones
-    neighbours: Neighbours
+    count: int
+    copy_rates: dict[str, Value]  # by detector: share of the images that it accuses
+    nn_ratio: Value  # median distance generated -> training over unseen -> training
+    spread: Value  # typical distance of two generated images over that of two photographs
+    repeat_rate: Value  # share of the images with a nearer twin than 99 % of photographs have
 
     @property
     def flags(self) -> list[str]:
         """What applies of "copies" and "collapsed"; empty for a generator that passes."""
-        copies, collapsed = self.copy_rate > MANY_COPIES, self.spread < LITTLE_SPREAD
-        return ["copies"] * copies + ["collapsed"] * collapsed
+        copies = any(rate.low > MANY_COPIES for rate in self.copy_rates.values())
+        return ["copies"] * copies + ["collapsed"] * (self.spread.value < LITTLE_SPREAD)
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Images and what the detectors found for each; rows of it are judged."""
+
+    neighbours: dict[str, Neighbours]
+    apart: np.ndarray = field(repr=False)  # float32 (N, N), distance of every two of the images
 
 
 class Auditor:
     """Knows a generator's training images and photographs it has not seen; judges generated sets.
 
-    An image is accused of being a copy when its nearest training image stands out from its tenth
-    nearest more than for 99 % of the held-out photographs. Plain distance would accuse every
-    blurred image: smooth pictures are near to everything. All images uint8 (N, S, S, 3).
+    All images uint8 (N, S, S, 3). The first of `eyes` also measures how near and how varied.
     """
 
-    def __init__(self, training: np.ndarray, held_out: np.ndarray, describe: Describe = thumbnails):
-        if len(held_out) < 10:
-            raise MetricError(f"{len(held_out)} held-out images: an audit needs 10 at least.")
-        self.known = Known(training, describe)
-        self.held_out = self.known.nearest(held_out)
-        self.held_out_spread = typical_distance(held_out, describe)
-        self.threshold = float(np.quantile(self.held_out.relative, FALSE_ALARMS))
-
-    def __call__(self, generated: np.ndarray) -> Audit:
-        """The audit of at least two generated images."""
-        if len(generated) < 2:
-            raise MetricError(f"{len(generated)} generated images: an audit needs 2 at least.")
-        found = self.known.nearest(generated)
-        unseen = max(np.median(self.held_out.distance), 1e-12)
-        return Audit(
-            nn_ratio=float(np.median(found.distance) / unseen),
-            copy_rate=float((found.relative < self.threshold).mean()),
-            spread=typical_distance(generated, self.known.describe)
-            / max(self.held_out_spread, 1e-12),
-            neighbours=found,
+    def __init__(
+        self, training: np.ndarray, witnesses: Witnesses, eyes: Sequence[Eye] = (PIXELS, HASH)
+    ):
+        self.detectors = [Detector(eye, training, witnesses) for eye in eyes]
+        self.first, self.witnesses = self.detectors[0], witnesses
+        self.strangers = Searched(
+            {d.name: d.unseen for d in self.detectors},
+            distances(witnesses.unseen, eyes[0].describe),
         )
+
+    def trials(self) -> pd.DataFrame:
+        """How far each detector can be trusted on photographs of one lesion: area under the ROC
+        curve and recall among pairs, and recall of the search, at 1 % false alarms."""
+        rows = {d.name: [d.pair_auc(), d.pair_recall(), d.recall()] for d in self.detectors}
+        columns = ["AUC, pairs", "recall, pairs", "recall, search"]
+        return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+
+    def search(self, generated: np.ndarray) -> Searched:
+        """The nearest training images of `generated` by every detector."""
+        found = {d.name: d.nearest(generated) for d in self.detectors}
+        return Searched(found, distances(generated, self.first.known.describe))
+
+    def judge(
+        self,
+        found: Searched,
+        rows: np.ndarray,
+        alike: np.ndarray,
+        strangers: np.ndarray,
+        seed: int = 0,
+    ) -> Audit:
+        """The audit of `rows` of the searched images. How near and how varied is asked of the rows
+        `alike` beside the rows `strangers` of the unseen photographs: pass one mix of classes, as
+        frequent classes are nearer to everything. MetricError with fewer than ten of either."""
+        if min(len(alike), len(strangers)) < FEWEST:
+            raise MetricError(
+                f"{len(alike)} generated images and {len(strangers)} unseen photographs: an audit "
+                f"needs {FEWEST} of each."
+            )
+        copies = {d.name: self._copy_rate(d, found, rows) for d in self.detectors}
+        return Audit(len(rows), copies, *self._geometry(found, alike, strangers, seed))
+
+    def _copy_rate(self, detector: Detector, found: Searched, rows: np.ndarray) -> Value:
+        accused = detector.accused(found.neighbours[detector.name])[rows]
+        interval = wilson(int(accused.sum()), len(accused))
+        return Value(float(accused.mean()), *interval, detector.strangers_accused())
+
+    def _geometry(
+        self, found: Searched, rows: np.ndarray, strangers: np.ndarray, seed: int
+    ) -> list[Value]:
+        near, unseen = (one.neighbours[self.first.name].distance for one in (found, self.strangers))
+
+        def measures(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+            return {
+                "nn_ratio": np.median(near[a]) / max(np.median(unseen[b]), 1e-12),
+                "spread": typical(found.apart, a) / max(typical(self.strangers.apart, b), 1e-12),
+                "repeat_rate": repeats(found.apart, a, self.strangers.apart, b, seed),
+            }
+
+        value, reach = measures(rows, strangers), intervals(measures, rows, strangers, seed)
+        floors = {"nn_ratio": 1.0, "spread": 1.0, "repeat_rate": FALSE_ALARMS}
+        return [Value(float(value[m]), *reach[m], floors[m]) for m in value]
+
+    def __call__(self, generated: np.ndarray, seed: int = 0) -> Audit:
+        """The audit of a whole generated set."""
+        everyone, all_of_it = np.arange(len(self.strangers.apart)), np.arange(len(generated))
+        return self.judge(self.search(generated), all_of_it, all_of_it, everyone, seed)
+
+
+def table(audits: dict[str, Audit]) -> pd.DataFrame:
+    """Audits side by side, a row each: the copy rate of every detector, neighbour ratio, spread,
+    repeats, flags."""
+    rows = {}
+    for name, found in audits.items():
+        rates = {f"copies, {d}": rate.value for d, rate in found.copy_rates.items()}
+        rest = {m: getattr(found, m).value for m in ("nn_ratio", "spread", "repeat_rate")}
+        rows[name] = rates | rest | {"flags": ", ".join(found.flags)}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def typical(apart: np.ndarray, rows: np.ndarray) -> float:
+    """Median distance of two of the `rows` of a distance matrix (N, N)."""
+    return float(np.median(apart[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]))
+
+
+def repeats(
+    apart: np.ndarray, rows: np.ndarray, apart_real: np.ndarray, real_rows: np.ndarray, seed: int
+) -> float:
+    """Share of the images that have a nearer twin among themselves than 99 % of as many photographs
+    have; `apart` (N, N) and `apart_real` (M, M) are distances.
+
+    The birthday test of Arora and Zhang 2017 as a rate: a generator of few pictures repeats itself
+    although any two draws of it may differ.
+    """
+    count, rng = min(len(rows), len(real_rows)), np.random.default_rng(seed)
+    twins = [
+        _nearest_other(matrix[np.ix_(some, some)])
+        for matrix, some in (
+            (apart, rng.permutation(rows)[:count]),
+            (apart_real, rng.permutation(real_rows)[:count]),
+        )
+    ]
+    return float((twins[0] <= np.quantile(twins[1], FALSE_ALARMS)).mean())
+
+
+def _nearest_other(apart: np.ndarray) -> np.ndarray:
+    hidden = apart + 4 * np.eye(len(apart), dtype=apart.dtype)  # no image is its own twin
+    return hidden.min(1)
+
+
+def membership(
+    generated: np.ndarray, training: np.ndarray, unseen: np.ndarray
+) -> tuple[float, float, float]:
+    """Can one tell from a generator's images whom it has learned from? The area under the ROC curve
+    (value, low, high at 95 %) of an attack that says "training" where a generated image is near:
+    0.5 is guessing.
+
+    The black-box attack of Chen et al. 2020 (GAN-Leaks, arXiv:1909.03935) by pixel correlation over
+    eight views. A weak attack: what it finds is a lower bound of what can be found. Pass one
+    photograph a lesion and, as frequent classes are nearer to everything, an equal mix of classes.
+    """
+    known = Known(generated, shrink=small)
+    return area(-known.nearest(training).distance, -known.nearest(unseen).distance)

@@ -46,7 +46,7 @@ _PRESETS = (
     ),
     Preset(
         name="laptop", phantom_images=1000, gan_images=2_800, tail_images=320,
-        experiment_images=320, gan_batch=8, gan_width=32, measure_pairs=500,
+        experiment_images=320, gan_batch=8, gan_width=32, measure_pairs=2_000,
         measure_images=500, encoder_steps=120, segmenter_steps=150, classifier_steps=80,
         classifier_batch=64, classifier_seeds=1, classifier_folds=1, resamples=10_000,
     ),

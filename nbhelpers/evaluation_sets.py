@@ -25,6 +25,8 @@ class HeldOut:
     groups: np.ndarray  # the lesion of each image
     half: np.ndarray  # 0 or 1 for each image
     training_images: np.ndarray  # what the generators have seen, for the search for copies
+    training_labels: np.ndarray
+    training_groups: np.ndarray
 
 
 def held_out(prepared: Prepared, fold: int, seed: int) -> HeldOut:
@@ -40,8 +42,20 @@ def held_out(prepared: Prepared, fold: int, seed: int) -> HeldOut:
     half = pd.Series(np.arange(len(lesions)) % 2, index=lesions["group_id"])
     images = np.asarray(prepared.images[rows])
     groups, labels = table["group_id"].to_numpy(), table["label"].to_numpy()
-    training = np.asarray(prepared.images[split["train"]])
-    return HeldOut(images, labels, groups, half[groups].to_numpy(), training)
+    seen = prepared.table.iloc[split["train"]]
+    training = (
+        np.asarray(prepared.images[split["train"]]),
+        seen["label"].to_numpy(),
+        seen["group_id"].to_numpy(),
+    )
+    return HeldOut(images, labels, groups, half[groups].to_numpy(), *training)
+
+
+def one_a_lesion(groups: np.ndarray, seed: int) -> np.ndarray:
+    """Rows of one photograph of each lesion of `groups` (N,), in random order: lesions with many
+    photographs tend to the front, so that a part of the list has the mix of the photographs."""
+    order = np.random.default_rng(seed).permutation(len(groups))
+    return order[np.sort(np.unique(groups[order], return_index=True)[1])]
 
 
 @dataclass(frozen=True)
@@ -81,6 +95,10 @@ def _read_set(path: Path, prepared: Prepared) -> Generated:
     groups = set(content.get("training_groups", np.array([], str)).tolist())
     if "labels" not in content:
         return Generated(images, None, groups)
+    if len(content["labels"]) != len(images):
+        raise DataError(
+            f"{path}: {len(images)} images and {len(content['labels'])} labels: sample again."
+        )
     unknown = set(content["classes"].tolist()) - set(prepared.classes)
     if unknown:
         raise DataError(

@@ -5,15 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from . import audit
+from . import neighbours
 from .evaluation_sets import held_out, read_generated
 from .gan_folders import read_card
 from .gan_observer import HEALTH
-from .metrics_run import POOLED
+from .metric_rows import POOLED
 from .prepare import Prepared
 
 PHOTOGRAPHS = "photographs"  # the row of the floors
 RAREST = 3  # classes whose mean makes the column `kid_rare`
+WANTED = ("kid", "fid", "precision", "recall")  # measures of sets that make the table
 MOST = 250  # images of a class whose variety is taken, at most
 
 
@@ -30,7 +31,7 @@ def distances(measured: pd.DataFrame, rare: list[str]) -> pd.DataFrame:
     x1000 of the classes `rare`, nan unless each was measured. The row "photographs" holds the
     floors, the mean over the GANs. An encoder that measured nothing is left out, unless none did.
     """
-    found = measured[measured["encoder"].fillna("").ne("")]
+    found = measured[measured["metric"].isin(WANTED)]
     found = found if found["value"].isna().all() else found.dropna(subset=["value"])
     tables = {}
     for encoder, rows in found.groupby("encoder", sort=False):
@@ -46,8 +47,7 @@ def _wide(rows: pd.DataFrame, rare: list[str], column: str) -> pd.DataFrame:
     by_class = of_class.pivot(index="gan", columns="class", values=column)
     wide = wide.reindex(rows["gan"].unique())
     wide["kid_rare"] = by_class.reindex(columns=rare).mean(axis=1, skipna=False)
-    wanted = ["kid", "kid_rare", "fid", "precision", "recall"]
-    return wide.reindex(columns=wanted).rename_axis(columns=None)
+    return wide.reindex(columns=["kid", "kid_rare", *WANTED[1:]]).rename_axis(columns=None)
 
 
 def row(folder: Path, photographs: np.ndarray) -> dict:
@@ -93,7 +93,7 @@ def variety(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) 
     photographs = {name: real.images[real.labels == c][:MOST] for c, name in names.items()}
     shuffled = np.random.default_rng(seed).permutation(len(real.images))[:MOST]
     photographs[POOLED] = real.images[shuffled]
-    usual = {name: audit.typical_distance(images) for name, images in photographs.items()}
+    usual = {name: neighbours.typical_distance(images) for name, images in photographs.items()}
     rows = {}
     for gan, folder in folders.items():
         one = read_generated(folder, prepared)[-1]
@@ -101,7 +101,7 @@ def variety(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) 
         if one.labels is not None:
             made = {name: one.images[one.labels == c] for c, name in names.items()}
         rows[gan] = {
-            name: audit.variety(images[:MOST], usual[name])
+            name: neighbours.variety(images[:MOST], usual[name])
             for name, images in made.items()
             if len(images) > 1
         }

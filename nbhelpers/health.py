@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from . import audit, metrics, sampling, splits
+from . import audit, metrics, neighbours, sampling, splits
 from .features import Encoder
 from .gan_jobs import Job
 from .gans import GAN, Batch
@@ -71,7 +71,7 @@ class Health:
         labels = prepared.table["label"].to_numpy()[rows]
         features = None if self.encoder is None else self.encoder(photographs)
         asked = np.resize(labels, count)
-        usual = audit.typical_distance(photographs)
+        usual = neighbours.typical_distance(photographs)
         return Side(photographs, labels, asked, usual, features, masks)
 
     def __call__(self, gan: GAN, seed: int) -> dict[str, float]:
@@ -86,7 +86,7 @@ class Health:
 
     def _of_side(self, gan: GAN, side: Side, seed: int) -> tuple[float, float, float]:
         made = sampling.generate(gan, len(side.asked), seed, torch.from_numpy(side.asked))
-        spread = audit.variety(made, side.usual)
+        spread = neighbours.variety(made, side.usual)
         kid = np.nan
         if self.encoder is not None and len(side.photographs) >= FEWEST:
             kid = 1000.0 * metrics.mmd2(side.features, self.encoder(made))

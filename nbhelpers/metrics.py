@@ -8,25 +8,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import linalg
-from scipy.spatial.distance import cdist
 
 from .errors import MetricError, one_of
 from .paired import PAIRED, haarpsi, mdsi, ms_gmsd, ms_ssim, psnr, score, ssim
+from .set_metrics import (
+    FEWEST,
+    fid,
+    fid_warning,
+    intervals,
+    kid,
+    mmd2,
+    neighbourhood,
+)
 
 __all__ = [
-    "COLUMNS", "METRICS", "PAIRED", "Metric", "fid", "fid_warning", "haarpsi", "kid", "mdsi",
-    "mmd2", "ms_gmsd", "ms_ssim", "neighbourhood", "pair_interval", "psnr", "same_class_pairs",
-    "score", "ssim", "three_columns",
+    "COLUMNS", "FEWEST", "METRICS", "PAIRED", "Metric", "fid", "fid_warning", "haarpsi",
+    "intervals", "kid", "mdsi", "mmd2", "ms_gmsd", "ms_ssim", "neighbourhood",
+    "pair_intervals", "psnr", "same_class_pairs", "score", "ssim", "three_columns",
 ]  # fmt: skip
 
-SMALL_FID = 2048  # fewer images than Inception has features: the covariance has no full rank
 MOST_PSNR = 100.0  # dB; two identical images have an infinite one
-SUBSET = 100
-DRAWS = 100
-NEIGHBOURS = 5
 RESAMPLES = 400
-FEWEST = 10  # images a side below which a set measure is not computed
 COLUMNS = ("real-real", "real-generated", "generated-generated")
 
 
@@ -53,8 +55,15 @@ METRICS = {
     "recall": Metric("recall", "higher", 1.0, "set", "real images among generated ones"),
     "density": Metric("density", "higher", 1.0, "set", "how deep among real ones; may pass 1"),
     "coverage": Metric("coverage", "higher", 1.0, "set", "real images with a generated one nearby"),
+    "sharpness": Metric("sharpness distance", "lower", 0.0, "set", "fine detail, image by image"),
+    "colour": Metric("colour distance", "lower", 0.0, "set", "how often each colour is worn"),
+    "spectrum": Metric("spectrum distance", "lower", 0.0, "set", "power by spatial frequency, dB"),
+    "tstr": Metric("TSTR", "higher", 1.0, "set", "learns from generated, is tested on photographs"),
+    "trts": Metric("TRTS", "near floor", 1.0, "set", "learns from photographs, names generated"),
     "nn_ratio": Metric("neighbour ratio", "near floor", 0.0, "audit", "0: copies, 1: like unseen"),
     "copy_rate": Metric("copy rate", "lower", 1.0, "audit", "one training image stands out"),
+    "repeat_rate": Metric("repeats", "near floor", 1.0, "audit", "has a twin in its set"),
+    "mia_auc": Metric("membership AUC", "lower", 0.5, "audit", "0.5: training images do not show"),
     "spread": Metric("spread", "near floor", 0.0, "audit", "variety over real; 0: one image"),
 }  # fmt: skip
 
@@ -125,111 +134,22 @@ def three_columns(
     return pd.concat(tables, ignore_index=True)
 
 
-def pair_interval(
-    table: pd.DataFrame, seed: int, resamples: int = RESAMPLES
-) -> tuple[float, float, float]:
-    """Mean of `value` with a 95 % bootstrap interval that resamples images, not pairs: an image is
-    in many pairs.
+def pair_intervals(table: pd.DataFrame, seed: int, resamples: int = RESAMPLES) -> pd.DataFrame:
+    """Mean of each metric (value) with a 95 % bootstrap interval (low, high) that resamples images,
+    not pairs: an image is in many pairs.
 
-    `table` holds one metric and column of `three_columns`.
+    `table` holds one column of `three_columns`, the same pairs for every metric.
     """
-    rng = np.random.default_rng(seed)
-    value, i, j = (table[name].to_numpy() for name in ("value", "i", "j"))
-    value = np.minimum(value, MOST_PSNR)
+    names, (_, one) = table["metric"].unique(), next(iter(table.groupby("metric", sort=False)))
+    values = table["value"].to_numpy().reshape(len(names), len(one))
+    i, j, rng = one["i"].to_numpy(), one["j"].to_numpy(), np.random.default_rng(seed)
+    values = np.minimum(values, MOST_PSNR)
     first = rng.poisson(1.0, (resamples, i.max() + 1))
     second = rng.poisson(1.0, (resamples, j.max() + 1))
-    if table["column"].iloc[0] != "real-generated":  # both are of one set
+    if one["column"].iloc[0] != "real-generated":  # both are of one set
         second = first = rng.poisson(1.0, (resamples, max(i.max(), j.max()) + 1))
-    weight = first[:, i] * second[:, j]
+    weight = (first[:, i] * second[:, j]).astype(float)
     weight = weight[weight.sum(1) > 0]
-    low, high = np.percentile(weight @ value / weight.sum(1), [2.5, 97.5])
-    return float(value.mean()), float(low), float(high)
-
-
-def _check_features(x: np.ndarray, y: np.ndarray, fewest: int) -> tuple[np.ndarray, np.ndarray]:
-    for features in (x, y):
-        if features.ndim != 2 or len(features) < fewest:
-            raise MetricError(
-                f"features are {features.shape}: expected (N, d) with N of at least {fewest}."
-            )
-        if not np.isfinite(features).all():
-            raise MetricError(
-                "features hold NaN or infinite values: look at the encoder's input and weights."
-            )
-    if x.shape[1] != y.shape[1]:
-        raise MetricError(
-            f"features have {x.shape[1]} and {y.shape[1]} dimensions: use one encoder for both."
-        )
-    return x.astype(np.float64), y.astype(np.float64)
-
-
-def mmd2(x: np.ndarray, y: np.ndarray) -> float:
-    """Unbiased squared maximum mean discrepancy with the kernel (a.b / d + 1)^3; may be below 0.
-    Binkowski et al. 2018.
-    """
-    x, y = _check_features(x, y, 2)
-    n, m, d = len(x), len(y), x.shape[1]
-    xx, yy, xy = ((a @ b.T / d + 1) ** 3 for a, b in ((x, x), (y, y), (x, y)))
-    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
-    return float(within - 2 * xy.mean())
-
-
-def kid(x: np.ndarray, y: np.ndarray, seed: int, draws: int = DRAWS) -> tuple[float, float, float]:
-    """KID x1000 of features (N, d): mean of `draws` seeded subsets, with a 95 % interval.
-
-    Subsets hold min(n // 2, 100) of each set: with all n every draw would be the same and the
-    interval nothing. The spread of draws is scaled to n as in the delete-half jackknife (Shao and
-    Tu 1995).
-    """
-    _check_features(x, y, FEWEST)
-    rng, n = np.random.default_rng(seed), min(len(x), len(y))
-    m = min(n // 2, SUBSET)
-    values = [
-        mmd2(x[rng.choice(len(x), m, False)], y[rng.choice(len(y), m, False)]) for _ in range(draws)
-    ]
-    mean, half = 1000 * np.mean(values), 1960 * np.std(values, ddof=1) * np.sqrt(m / (n - m))
-    return float(mean), float(mean - half), float(mean + half)
-
-
-def fid(x: np.ndarray, y: np.ndarray) -> float:
-    """Frechet distance of the Gaussians with the mean and covariance of features (N, d). Heusel et
-    al. 2017.
-
-    |m1 - m2|^2 + Tr(S1 + S2 - 2 (S1 S2)^(1/2)). With S = R^T R the last trace is the sum of the
-    singular values of R1 R2^T, so no matrix root is taken, and fewer images than dimensions do no
-    harm beyond the bias of FID.
-    """
-    x, y = _check_features(x, y, 2)
-    r1, r2 = (
-        linalg.qr(a - a.mean(0), mode="r")[0][: a.shape[1]] / np.sqrt(len(a) - 1) for a in (x, y)
-    )
-    shift = np.square(x.mean(0) - y.mean(0)).sum()
-    value = shift + np.square(r1).sum() + np.square(r2).sum() - 2 * linalg.svdvals(r1 @ r2.T).sum()
-    return max(0.0, float(value))  # rounding leaves -1e-14 for identical sets
-
-
-def fid_warning(n: int) -> str:
-    """What must stand beside an FID of `n` images a side; empty from 2,048 on."""
-    return (
-        f"n = {n} is below {SMALL_FID}: too high by an unknown amount, read against the floor"
-        if n < SMALL_FID
-        else ""
-    )
-
-
-def neighbourhood(real: np.ndarray, generated: np.ndarray, k: int = NEIGHBOURS) -> dict[str, float]:
-    """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020) of
-    features (N, d).
-    """
-    real, generated = _check_features(real, generated, k + 1)
-    between = cdist(real, generated)
-    # column 0 of the sorted distances is the image itself
-    real_radius = np.sort(cdist(real, real), 1)[:, k]
-    generated_radius = np.sort(cdist(generated, generated), 1)[:, k]
-    inside = between <= real_radius[:, None]
-    return {
-        "precision": float(inside.any(0).mean()),
-        "recall": float((between <= generated_radius).any(1).mean()),
-        "density": float(inside.sum(0).mean() / k),
-        "coverage": float((between.min(1) <= real_radius).mean()),
-    }
+    drawn = weight @ values.T / weight.sum(1, keepdims=True)
+    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    return pd.DataFrame({"value": values.mean(1), "low": low, "high": high}, names)

@@ -16,7 +16,7 @@ from . import __version__, config, datasets, prepare
 from .errors import DataError, UsageError
 from .features import Encoder
 from .files import write_atomic
-from .lesion_encoder import trained_encoder
+from .lesion_encoder import the_runs_encoder
 from .run_places import places
 
 
@@ -71,7 +71,8 @@ class Run:
     def encoder(self, prepared: prepare.Prepared) -> Encoder:
         """The lesion encoder of this run (fold 0), which judges checkpoints and samples; it is
         trained first when it is not there."""
-        return trained_encoder(prepared, 0, self.preset.encoder_steps, self.device, self.folder)
+        steps = self.preset.encoder_steps
+        return the_runs_encoder(prepared, 0, steps, self.device, self.folder)
 
     def gan_folder(self, name: str) -> Path:
         return self.folder / "gans" / name
@@ -94,6 +95,7 @@ class Run:
             "color": "firebrick" if smoke else "grey",
         }
         figure.draw_without_rendering()  # now its labels have their places
+        figure.set_layout_engine("none")  # and keep them: a legend outside would move below again
         below = min(0.0, figure.get_tightbbox().y0 / figure.get_figheight())
         figure.text(1.0, below - 0.01, smoke + self.stamp, **told)
         buffer = io.BytesIO()

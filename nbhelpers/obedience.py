@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from sklearn.svm import SVC
 
-from . import audit, sampling
+from . import neighbours, sampling
 from .config import Preset
 from .datasets import digits, idx
 from .errors import MetricError
@@ -119,4 +119,4 @@ def _at_most(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _spread(made: np.ndarray, known: np.ndarray) -> float:
     if len(known) < 2:
         return np.nan
-    return audit.variety(made, audit.typical_distance(known))
+    return neighbours.variety(made, neighbours.typical_distance(known))

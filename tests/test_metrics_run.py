@@ -1,8 +1,8 @@
 """A whole run is measured: floors, reasons, leaks, and one file that is whole."""
 
-import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,9 +10,11 @@ import pytest
 from test_features import write_encoder
 from test_metrics import pictures
 
-from nbhelpers import features, metrics_run, splits
+from nbhelpers import evaluation_sets, features, metrics_run, splits
 from nbhelpers.config import PRESETS
+from nbhelpers.degradation import degrade
 from nbhelpers.errors import DataError, LeakageError, MetricError
+from nbhelpers.metrics import METRICS
 from nbhelpers.prepare import Prepared
 
 CLASSES = ("bcc", "mel", "nv")
@@ -47,6 +49,13 @@ def write_gan(run, prepared, name="dcgan", images=None, labels=None, groups=None
     return folder
 
 
+@pytest.fixture(autouse=True)
+def quick_encoders(monkeypatch):
+    """Only the run's own encoder, if it is there: the large ones would take minutes."""
+    own = {name: load for name, load in features.ENCODERS.items() if name.startswith("lesion")}
+    monkeypatch.setattr(features, "ENCODERS", own)
+
+
 @pytest.fixture
 def lesion(tmp_path, prepared):
     """A run folder with an encoder of this fold's training lesions."""
@@ -56,9 +65,9 @@ def lesion(tmp_path, prepared):
     return tmp_path
 
 
-def small_encoder(monkeypatch, trained: bool):
+def small_encoder(monkeypatch, trained: bool, seed: int = 0):
     """The run's encoders replaced by a fast one."""
-    fast = replace(features.random_encoder(0), trained=trained, name="fast")
+    fast = replace(features.random_encoder(seed), trained=trained, name="fast")
     monkeypatch.setattr(
         metrics_run, "encoders", lambda *_: {"fast": fast, "Inception": "no weights"}
     )
@@ -74,31 +83,31 @@ def test_every_measure_has_a_row_with_its_floor(tmp_path, prepared, monkeypatch)
     on_disk = pd.read_csv(tmp_path / "metrics.csv", keep_default_na=False, na_values=[""])
     assert len(on_disk) == len(table) and set(table["class"]) == {"all", *CLASSES}
     known = table[table["value"].notna()].set_index(["class", "metric"])
-    for metric in (
-        "psnr real-generated",
-        "mdsi generated-generated",
-        "kid",
-        "fid",
-        "recall",
-        "nn_ratio",
-    ):
+    for metric in ("psnr real-generated", "mdsi generated-generated", "kid", "fid", "recall",
+                   "sharpness", "colour", "spectrum", "tstr", "trts", "nn_ratio", "spread",
+                   "repeat_rate", "mia_auc"):  # fmt: skip
+        low, value, high = known.loc[("all", metric), ["low", "value", "high"]]
         assert np.isfinite(known.loc[("all", metric), "floor"]), metric
+        assert low <= value <= high, metric
+    assert set(table["metric"].str.split().str[0]) == set(METRICS)
     low, value, high = known.loc[("all", "kid"), ["low", "value", "high"]]
     assert low < value < high
     assert known.loc[("all", "kid"), "better"] == "lower"
     assert "below 2048" in known.loc[("all", "fid"), "note"]
-    assert known.loc[("all", "copy_rate"), "value"] == 1
-    assert known.loc[("all", "copy_rate"), "note"] == "copies"
+    assert {"nv", "all"} <= set(table.loc[table["metric"] == "tstr", "class"])
+    copies = table[(table["metric"] == "copy_rate") & (table["class"] == "all")]
+    copies = copies.set_index("encoder")
+    assert set(copies.index) == {"pixel correlation", "perceptual hash", "fast"}
+    assert copies.loc["pixel correlation", "value"] == 1
+    assert copies.loc["pixel correlation", "note"] == "copies"
+    assert known.loc[("all", "mia_auc"), "low"] > 0.9
     assert not list(tmp_path.glob(".metrics*"))
 
 
 def test_what_could_not_be_computed_is_a_row_with_its_reason(tmp_path, prepared, monkeypatch):
     small_encoder(monkeypatch, trained=False)
-    write_gan(
-        tmp_path,
-        prepared,
-        labels=np.zeros(157, int)[: len(splits.parts(prepared.table, 0)["train"])],
-    )
+    count = len(splits.parts(prepared.table, 0)["train"])
+    write_gan(tmp_path, prepared, labels=np.zeros(count, int))
     table = metrics_run.measure_run(tmp_path, prepared, QUICK)
     fid = table[table["metric"] == "fid"].set_index("encoder")
     assert fid["value"].isna().all()
@@ -121,7 +130,7 @@ def test_samples_without_labels_are_measured_pooled(tmp_path, prepared, monkeypa
     assert set(table["class"]) == {"all"}
     known = table.set_index(["metric", "encoder"])
     assert known.loc[("kid", "fast"), "n"] <= 40
-    assert known.loc[("nn_ratio", ""), "note"] == ""
+    assert known.loc[("nn_ratio", "pixel correlation"), "note"] == ""
     assert known.loc[("kid", "fast"), "value"] > known.loc[("kid", "fast"), "floor"]
 
 
@@ -180,21 +189,82 @@ def test_sets_of_another_size_or_with_objects_are_refused(tmp_path, prepared):
         metrics_run.measure_run(tmp_path, prepared, QUICK)
 
 
+def test_images_without_a_label_each_are_refused(tmp_path, prepared):
+    write_gan(tmp_path, prepared, images=pictures(12), labels=np.zeros(11, int))
+    with pytest.raises(DataError, match="12 images and 11 labels"):
+        metrics_run.measure_run(tmp_path, prepared, QUICK)
+
+
+def test_a_planted_collapse_is_flagged_in_its_row(tmp_path, prepared, monkeypatch):
+    small_encoder(monkeypatch, trained=True)
+    one = degrade(np.repeat(pictures(1, 9), 60, 0), "noise", 0.01)
+    write_gan(tmp_path, prepared, "collapsed", images=one)
+    write_gan(tmp_path, prepared, "fresh", images=pictures(60, 12))
+    table = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    notes = table[table["metric"] == "spread"].set_index("gan")["note"]
+    assert notes["collapsed"] == "collapsed" and notes["fresh"] == ""
+    repeats = table[table["metric"] == "repeat_rate"].set_index("gan")["value"]
+    assert repeats["collapsed"] == 1 and repeats["fresh"] < 0.2
+
+
 def test_unknown_classes_are_refused(tmp_path, prepared):
     write_gan(tmp_path, prepared, images=pictures(4), labels=np.zeros(4, int), classes=("wart",))
     with pytest.raises(DataError, match="wart"):
         metrics_run.measure_run(tmp_path, prepared, QUICK)
 
 
-def test_halves_share_no_lesion_and_the_mix_is_equal(prepared):
-    real = metrics_run.held_out(prepared, 0, seed=0)
+def test_halves_share_no_lesion_and_training_is_told(prepared):
+    real = evaluation_sets.held_out(prepared, 0, seed=0)
     assert not set(real.groups[real.half == 0]) & set(real.groups[real.half == 1])
     train = splits.parts(prepared.table, 0)["train"]
     assert not set(real.groups) & set(prepared.table["group_id"].iloc[train])
-    sides = [np.array([0] * 8 + [1] * 4), np.array([0] * 20 + [1] * 2), np.array([1] * 9 + [0] * 9)]
-    picks = metrics_run.equal_mix(sides, np.random.default_rng(0))
-    mixes = [np.bincount(side[pick]).tolist() for side, pick in zip(sides, picks, strict=True)]
-    assert mixes == [[4, 2]] * 3
-    assert (
-        hashlib.sha256(picks[0].tobytes()).digest() != hashlib.sha256(picks[1].tobytes()).digest()
-    )
+    assert (real.training_labels == prepared.table["label"].to_numpy()[train]).all()
+    assert (real.training_groups == prepared.table["group_id"].to_numpy()[train]).all()
+    assert (real.training_images == prepared.images[train]).all()
+
+
+def test_one_photograph_a_lesion():
+    groups = np.array(["a", "b", "b", "b", "c", "c"])
+    rows = evaluation_sets.one_a_lesion(groups, 0)
+    assert sorted(groups[rows]) == ["a", "b", "c"]
+    first = [groups[evaluation_sets.one_a_lesion(groups, s)[0]] for s in range(300)]
+    assert first.count("b") > first.count("c") > first.count("a")
+
+
+def test_what_was_measured_is_remembered(tmp_path, prepared, monkeypatch):
+    small_encoder(monkeypatch, trained=True)
+    write_gan(tmp_path, prepared, images=pictures(50, 9))
+    first = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    with monkeypatch.context() as patch:  # nobody is asked again
+        patch.setattr(metrics_run.Judge, "sets", None)
+        patch.setattr(metrics_run.Judge, "copies", None)
+        again = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    pd.testing.assert_frame_equal(first, again)
+    for changed in (
+        lambda: monkeypatch.setattr(metrics_run, "_code", lambda: "another"),
+        lambda: small_encoder(monkeypatch, trained=True, seed=1),
+        lambda: np.savez(
+            tmp_path / "gans" / "dcgan" / "samples.npz",
+            images=pictures(50, 10),
+            training_groups=np.array(["L9999"]),
+        ),
+    ):
+        before = set((tmp_path / "measured").iterdir())
+        changed()
+        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        assert len(set((tmp_path / "measured").iterdir()) - before) == 3
+
+
+def test_a_broken_memory_is_measured_again(tmp_path, prepared, monkeypatch):
+    small_encoder(monkeypatch, trained=True)
+    write_gan(tmp_path, prepared, images=pictures(50, 9))
+    first = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    for path in (tmp_path / "measured").iterdir():
+        path.write_text('{"rows": [')
+    pd.testing.assert_frame_equal(first, metrics_run.measure_run(tmp_path, prepared, QUICK))
+
+
+def test_every_module_that_decides_a_number_is_named():
+    for name in metrics_run.MEASURING:
+        assert (Path(metrics_run.__file__).parent / f"{name}.py").exists()
+    assert len(metrics_run._code()) == 64

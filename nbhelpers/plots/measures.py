@@ -12,6 +12,7 @@ from matplotlib.ticker import NullFormatter
 PAIR_COLUMNS = ("real-real", "real-generated", "generated-generated")
 COLOURS = ("tab:grey", "tab:blue", "tab:orange")
 SHORT = ("real\nreal", "real\ngenerated", "generated\ngenerated")
+LINES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#7f7f7f", "v"))
 ARROWS = {"higher": "↑ more alike", "lower": "↓ more alike"}
 
 
@@ -107,27 +108,47 @@ def neighbour_strip(
     return figure
 
 
-def _small_multiples(count: int, height: float) -> tuple[Figure, np.ndarray]:
-    size = (2.5 * count, height)
+def _small_multiples(count: int, height: float, width: float = 2.5) -> tuple[Figure, np.ndarray]:
+    size = (width * count, height)
     return plt.subplots(1, count, figsize=size, squeeze=False, layout="constrained")
 
 
 def ladder(table: pd.DataFrame, directions: dict[str, tuple[str, str]], title: str) -> Figure:
-    """Each measure against the strength of a degradation, one line a kind.
+    """A small chart a measure, five in a row: its value against the step of a damage, one line a
+    kind. A dotted line is the value of untouched photographs, step 0, where the table has it.
 
-    `table` has `kind`, `step` (0 is untouched), `metric`, `value`; `directions` as in
-    `three_columns`.
+    `table` has `kind`, `step`, `metric`, `value`; `directions` as in `three_columns`.
     """
-    figure, axes = _small_multiples(len(directions), 2.8)
-    for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=True):
-        for kind, lines in table[table["metric"] == metric].groupby("kind", sort=False):
-            axis.plot(lines["step"], lines["value"], marker="o", markersize=3, label=kind)
+    count, columns, kinds = len(directions), min(5, len(directions)), table["kind"].unique()
+    rows = -(-count // columns)
+    size = (2.4 * columns, 2.0 * rows + 1.0)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=False):
+        _rungs(axis, table[table["metric"] == metric], kinds)
         axis.set_title(f"{label}\n{ARROWS[better]}", fontsize=9)
-        axis.set_xlabel("strength", fontsize=8)
-        axis.set_xticks(range(1, 1 + int(table["step"].max())))
-    axes.flat[0].legend(frameon=False, fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("strength (step)", fontsize=8)
+    for axis in axes.flat[count:]:
+        axis.remove()
+    names = {line.get_label(): line for axis in figure.axes for line in axis.lines}
+    place = {"loc": "outside lower center", "ncols": len(names), "frameon": False}
+    figure.legend(names.values(), names, **place)
     figure.suptitle(title)
     return figure
+
+
+def _rungs(axis: Axes, table: pd.DataFrame, kinds: np.ndarray) -> None:
+    """The lines of one measure, each kind in its own colour and with its own marker."""
+    climbed, untouched = table[table["step"] > 0], table.loc[table["step"] == 0, "value"]
+    for kind, (colour, marker) in zip(kinds, LINES[: len(kinds)], strict=True):
+        line = climbed[climbed["kind"] == kind]
+        style = {"color": colour, "marker": marker, "markersize": 4, "lw": 1.5, "clip_on": False}
+        axis.plot(line["step"], line["value"], label=kind, **style)
+    if len(untouched):
+        axis.axhline(untouched.iloc[0], color="black", ls=":", lw=1.2, zorder=0, label="untouched")
+    axis.set_xticks(climbed["step"].unique())
+    axis.tick_params(labelsize=8)
+    axis.spines[["top", "right"]].set_visible(False)
 
 
 def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
@@ -169,5 +190,83 @@ def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
             axis.set_title(f"{label}\n{encoder}; photographs: {floor:.0f}", fontsize=9)
             axis.set_yticks(range(len(names)), names)
             axis.grid(axis="x", alpha=0.3)
+    figure.suptitle(title)
+    return figure
+
+
+def rank_grid(places: pd.DataFrame, title: str) -> Figure:
+    """Places of GANs (columns) by measure (rows), 1 the best and dark; the GAN with the best mean
+    place stands first."""
+    places = places[places.mean().sort_values().index]
+    size = (0.75 * places.shape[1] + 4.5, 0.27 * len(places) + 1.2)
+    figure, axis = plt.subplots(figsize=size, layout="constrained")
+    axis.imshow(places, cmap="viridis", aspect="auto")
+    middle = (1 + places.shape[1]) / 2
+    for y, row in enumerate(places.to_numpy()):
+        for x, place in enumerate(row):
+            colour = "white" if place < middle else "black"
+            told = "–" if np.isnan(place) else f"{place:g}"
+            axis.text(x, y, told, ha="center", va="center", fontsize=8, color=colour)
+    axis.set_xticks(range(places.shape[1]), places.columns, rotation=45, ha="left")
+    axis.xaxis.tick_top()
+    axis.set_yticks(range(len(places)), places.index, fontsize=8)
+    axis.set_xlabel("place, 1 is best")
+    figure.suptitle(title)
+    return figure
+
+
+def roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], at: float, title: str) -> Axes:
+    """Share found (y) against false alarms (x, logarithmic), a line a detector, with the working
+    point `at` as a dotted line."""
+    axis = plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
+    for name, (alarms, found) in curves.items():
+        axis.step(alarms, found, where="post", label=name)
+    axis.axvline(at, color="black", linestyle=":", lw=1)
+    axis.set_xscale("log")
+    axis.set_xlim(at / 5, 1)
+    axis.set_ylim(0, 1)
+    axis.set(title=title, xlabel="strangers accused (false alarms)",
+             ylabel="repeat photographs found")  # fmt: skip
+    axis.legend(frameon=False, fontsize=8)
+    return axis
+
+
+def reported(table: pd.DataFrame, directions: dict[str, tuple[str, str]], title: str) -> Figure:
+    """One panel a paired measure: what was reported (crosses), the same measure here between
+    photographs and generated images (dots), and between photographs (dotted lines).
+
+    `table` is that of `earlier_work.aidl21`.
+    """
+    figure, axes = _small_multiples(len(directions), 3.4)
+    names = table["model"] + " " + table["size"].astype(str)
+    for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=True):
+        rows = table[table["metric"] == metric]
+        places = np.arange(len(rows))[::-1]
+        axis.plot(rows["reported"], places, "x", color="black", label="reported")
+        axis.plot(rows["real-generated"], places, "o", color=COLOURS[1], label="here")
+        for size, floors in rows.groupby("size")["real-real"]:
+            if floors.notna().any():
+                here = places[(rows["size"] == size).to_numpy()]
+                axis.vlines(
+                    floors.mean(), here.min() - 0.4, here.max() + 0.4, color="grey",
+                    linestyle=":", label="photographs",
+                )  # fmt: skip
+        axis.set_title(f"{label}\n{ARROWS[better]}", fontsize=9)
+        axis.set_yticks(places, names[rows.index] if axis is axes.flat[0] else [""] * len(rows))
+        axis.margins(x=0.2)
+    handles = dict(zip(*axes.flat[0].get_legend_handles_labels()[::-1], strict=True))
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3,
+                  frameon=False, fontsize=8)  # fmt: skip
+    figure.suptitle(title)
+    return figure
+
+
+def by_number(sizes: list[int], curves: dict[str, list[float]], title: str) -> Figure:
+    """One panel a measure: its value for photographs against photographs, by images a side."""
+    figure, axes = _small_multiples(len(curves), 2.8, 4.0)
+    for axis, (name, values) in zip(axes.flat, curves.items(), strict=True):
+        axis.plot(sizes, values, marker="o")
+        axis.axhline(0, color="grey", linewidth=1)
+        axis.set(title=name, xlabel="images a side", ylabel=name)
     figure.suptitle(title)
     return figure
