@@ -29,11 +29,23 @@ class Value:
 
 
 @dataclass(frozen=True)
+class Rate(Value):
+    """A share of accused images; some are to be expected, in a class of rare looks more."""
+
+    usual: float  # the upper end of the 95 % interval of the floor
+
+    @property
+    def found(self) -> bool:
+        """True for more copies than chance accuses among unseen photographs of the same mix."""
+        return self.low > max(MANY_COPIES, self.usual)
+
+
+@dataclass(frozen=True)
 class Audit:
     """What was found of a generated set, or of a class of it."""
 
     count: int
-    copy_rates: dict[str, Value]  # by detector: share of the images that it accuses
+    copy_rates: dict[str, Rate]  # by detector: share of the images that it accuses
     nn_ratio: Value  # median distance generated -> training over unseen -> training
     spread: Value  # typical distance of two generated images over that of two photographs
     repeat_rate: Value  # share of the images with a nearer twin than 99 % of photographs have
@@ -41,7 +53,7 @@ class Audit:
     @property
     def flags(self) -> list[str]:
         """What applies of "copies" and "collapsed"; empty for a generator that passes."""
-        copies = any(rate.low > MANY_COPIES for rate in self.copy_rates.values())
+        copies = any(rate.found for rate in self.copy_rates.values())
         return ["copies"] * copies + ["collapsed"] * (self.spread.value < LITTLE_SPREAD)
 
 
@@ -97,13 +109,16 @@ class Auditor:
                 f"{len(alike)} generated images and {len(strangers)} unseen photographs: an audit "
                 f"needs {FEWEST} of each."
             )
-        copies = {d.name: self._copy_rate(d, found, rows) for d in self.detectors}
+        copies = {d.name: self._copy_rate(d, found, rows, strangers) for d in self.detectors}
         return Audit(len(rows), copies, *self._geometry(found, alike, strangers, seed))
 
-    def _copy_rate(self, detector: Detector, found: Searched, rows: np.ndarray) -> Value:
+    def _copy_rate(
+        self, detector: Detector, found: Searched, rows: np.ndarray, strangers: np.ndarray
+    ) -> Rate:
         accused = detector.accused(found.neighbours[detector.name])[rows]
-        interval = wilson(int(accused.sum()), len(accused))
-        return Value(float(accused.mean()), *interval, detector.strangers_accused())
+        unseen = detector.strangers_accused()[strangers]
+        interval, usual = (wilson(int(x.sum()), len(x)) for x in (accused, unseen))
+        return Rate(float(accused.mean()), *interval, float(unseen.mean()), usual[1])
 
     def _geometry(
         self, found: Searched, rows: np.ndarray, strangers: np.ndarray, seed: int

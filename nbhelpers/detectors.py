@@ -108,11 +108,13 @@ class Detector:
         """bool (Q,): whose nearest training image stands out more than for 99 % of strangers."""
         return found.relative < self.threshold
 
-    def strangers_accused(self) -> float:
-        """Share of unseen photographs that a threshold set on the other half of them accuses."""
-        halves = self.unseen.relative[::2], self.unseen.relative[1::2]
-        rates = [(a < np.quantile(b, FALSE_ALARMS)).mean() for a, b in (halves, halves[::-1])]
-        return float(np.mean(rates))
+    def strangers_accused(self) -> np.ndarray:
+        """bool (U,): which unseen photographs a threshold set on the other half of them accuses."""
+        found, relative = np.zeros(len(self.unseen.relative), bool), self.unseen.relative
+        halves = slice(0, None, 2), slice(1, None, 2)
+        for mine, others in (halves, halves[::-1]):
+            found[mine] = relative[mine] < np.quantile(relative[others], FALSE_ALARMS)
+        return found
 
     def recall(self) -> float:
         """Share of the repeat photographs found among the training images at 1 % false alarms; NaN
