@@ -15,6 +15,7 @@ from .predictions import wilson
 from .set_metrics import intervals
 
 MANY_COPIES = 0.03  # accused share, at the lower end of its interval, that is a finding
+MANY_REPEATS = 0.25  # share with a twin, at the lower end of its interval, that is a finding
 LITTLE_SPREAD = 0.4  # spread, as a share of the real one, under which a generator has collapsed
 
 
@@ -52,9 +53,12 @@ class Audit:
 
     @property
     def flags(self) -> list[str]:
-        """What applies of "copies" and "collapsed"; empty for a generator that passes."""
+        """What applies of "copies", "collapsed" (one picture) and "few pictures"; empty for a
+        generator that passes."""
         copies = any(rate.found for rate in self.copy_rates.values())
-        return ["copies"] * copies + ["collapsed"] * (self.spread.value < LITTLE_SPREAD)
+        collapsed = self.spread.value < LITTLE_SPREAD
+        few = self.repeat_rate.low > MANY_REPEATS and not collapsed
+        return ["copies"] * copies + ["collapsed"] * collapsed + ["few pictures"] * few
 
 
 @dataclass(frozen=True)

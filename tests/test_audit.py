@@ -45,7 +45,7 @@ def test_a_constant_generator_is_flagged(auditor):
 
 def test_a_generator_of_few_pictures_repeats_itself_and_yet_is_spread(auditor):
     found = auditor(degrade(np.repeat(FRESH[:10], 6, 0), "noise", 0.01))
-    assert found.spread.value > 0.7 and "collapsed" not in found.flags
+    assert found.spread.value > 0.7 and found.flags == ["few pictures"]
     assert found.repeat_rate.value == 1 and found.repeat_rate.floor == 0.01
 
 
