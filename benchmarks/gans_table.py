@@ -203,7 +203,8 @@ def main() -> int:
     folders = {
         name: run.gan_folder(name) for name, done in zip(names, trained, strict=True) if done
     }
-    measured = metrics_run.measure_run(args.run, prepared, chosen, seed=args.seed, device=device)
+    judge = metrics_run.judge_of(args.run, prepared, chosen, seed=args.seed, device=device)
+    measured = metrics_run.measure_run(args.run, prepared, judge)
     measured = measured[measured["gan"].isin(folders)]
 
     rare = gan_table.rarest(prepared)

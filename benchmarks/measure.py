@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from nbhelpers.config import preset
-from nbhelpers.metrics_run import measure_run
+from nbhelpers.metrics_run import judge_of, measure_run
 from nbhelpers.prepare import load_prepared
 
 
@@ -40,7 +40,7 @@ def main() -> None:
     for name in ("features cached" if known else "nothing cached", "looked up"):
         profile, start = cProfile.Profile(), time.perf_counter()
         profile.enable() if args.profile else None
-        table = measure_run(args.run, prepared, chosen)
+        table = measure_run(args.run, prepared, judge_of(args.run, prepared, chosen))
         profile.disable()
         print(f"{name}: {time.perf_counter() - start:.1f} s, {len(table):,} rows")
         if args.profile:

@@ -117,7 +117,7 @@ def translate(args: argparse.Namespace) -> int:
 
 def measure(args: argparse.Namespace) -> int:
     from . import config
-    from .metrics_run import measure_run
+    from .metrics_run import judge_of, measure_run
     from .prepare import load_prepared
     from .run_places import run_label
 
@@ -131,7 +131,9 @@ def measure(args: argparse.Namespace) -> int:
     )
     seed = label["seed"] if args.seed is None else args.seed
     device = config.pick_device(args.device)
-    table = measure_run(args.run, load_prepared(data), chosen, args.fold, seed, device)
+    prepared = load_prepared(data)
+    judge = judge_of(args.run, prepared, chosen, args.fold, seed, device)
+    table = measure_run(args.run, prepared, judge)
     print(f"{len(table)} rows are in {args.run / 'metrics.csv'}")
     return 0
 

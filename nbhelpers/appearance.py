@@ -16,12 +16,12 @@ import numpy as np
 from scipy.fft import fft2
 
 from .errors import MetricError
+from .images import LUMINANCE
 
 NAMES = ("sharpness", "colour", "spectrum")
 RESAMPLES = 400
 BATCH = 256
 LEAST = 8  # pixels a side
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (BT.601)
 ROUNDING = 1 / 12  # levels^2, the variance that storing as uint8 adds: no power is below it
 
 

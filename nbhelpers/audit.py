@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from .detectors import FALSE_ALARMS, FEWEST, HASH, PIXELS, Detector, Eye, Witnesses, area
+from .detectors import FALSE_ALARMS, HASH, PIXELS, Detector, Eye, Witnesses, area
 from .errors import MetricError
-from .neighbours import Known, Neighbours, distances, small
+from .neighbours import Known, Neighbours, distances, small, typical
 from .predictions import wilson
-from .set_metrics import intervals
+from .set_metrics import FEWEST, intervals
 
 MANY_COPIES = 0.03  # accused share, at the lower end of its interval, that is a finding
 MANY_REPEATS = 0.25  # share with a twin, at the lower end of its interval, that is a finding
@@ -132,7 +132,7 @@ class Auditor:
         def measures(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
             return {
                 "nn_ratio": np.median(near[a]) / max(np.median(unseen[b]), 1e-12),
-                "spread": typical(found.apart, a) / max(typical(self.strangers.apart, b), 1e-12),
+                "spread": _spread(found.apart, a) / max(_spread(self.strangers.apart, b), 1e-12),
                 "repeat_rate": repeats(found.apart, a, self.strangers.apart, b, seed),
             }
 
@@ -157,9 +157,8 @@ def table(audits: dict[str, Audit]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def typical(apart: np.ndarray, rows: np.ndarray) -> float:
-    """Median distance of two of the `rows` of a distance matrix (N, N)."""
-    return float(np.median(apart[np.ix_(rows, rows)][np.triu_indices(len(rows), 1)]))
+def _spread(apart: np.ndarray, rows: np.ndarray) -> float:
+    return typical(apart[np.ix_(rows, rows)])
 
 
 def repeats(

@@ -16,10 +16,10 @@ from .errors import MetricError
 from .evaluation_sets import one_a_lesion
 from .features import Encoder
 from .neighbours import Describe, Known, Neighbours, perceptual_hash, small, thumbnails
+from .set_metrics import FEWEST
 
 FALSE_ALARMS = 0.01  # share of unseen photographs that the threshold would accuse
 MOST = 1000  # photographs of a kind that a detector is tried on
-FEWEST = 10
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,7 @@ class Detector:
 
     def nearest(self, queries: np.ndarray) -> Neighbours:
         """The nearest training images of queries uint8 (Q, S, S, 3)."""
-        blocks = [Neighbours.of(c[:, : self.count]) for _, c in self.known.cosines(queries)]
-        fields = ("index", "distance", "relative")
-        return Neighbours(*(np.concatenate([getattr(b, f) for b in blocks]) for f in fields))
+        return self.known.nearest(queries, self.count)
 
     def accused(self, found: Neighbours) -> np.ndarray:
         """bool (Q,): whose nearest training image stands out more than for 99 % of strangers."""

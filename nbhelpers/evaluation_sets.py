@@ -1,6 +1,6 @@
 """Both sides of a measurement: photographs held out, and the synthetic sets that GANs leave."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import pandas as pd
 
 from . import sampling
 from .errors import CheckpointError, DataError, LeakageError, MetricError
-from .files import BROKEN_ARRAYS, read_json
+from .files import BROKEN_ARRAYS, read_json, sha256_arrays
 from .gan_folders import refuse_other_data
 from .prepare import Prepared
 from .splits import parts, refuse_overlap
@@ -20,6 +20,7 @@ SETS = ("samples.npz", "synthetic.npz")
 class HeldOut:
     """Validation and test photographs of a fold, in two halves that share no lesion."""
 
+    fold: int
     images: np.ndarray  # uint8 (N, S, S, 3)
     labels: np.ndarray  # int64 (N,)
     groups: np.ndarray  # the lesion of each image
@@ -27,6 +28,12 @@ class HeldOut:
     training_images: np.ndarray  # what the generators have seen, for the search for copies
     training_labels: np.ndarray
     training_groups: np.ndarray
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of all of it: every image, label, lesion and half."""
+        content = [getattr(self, one.name) for one in fields(self)]
+        return sha256_arrays(*map(np.asarray, content))
 
 
 def held_out(prepared: Prepared, fold: int, seed: int) -> HeldOut:
@@ -48,7 +55,7 @@ def held_out(prepared: Prepared, fold: int, seed: int) -> HeldOut:
         seen["label"].to_numpy(),
         seen["group_id"].to_numpy(),
     )
-    return HeldOut(images, labels, groups, half[groups].to_numpy(), *training)
+    return HeldOut(fold, images, labels, groups, half[groups].to_numpy(), *training)
 
 
 def one_a_lesion(groups: np.ndarray, seed: int) -> np.ndarray:
@@ -108,13 +115,12 @@ def _read_set(path: Path, prepared: Prepared) -> Generated:
     return Generated(images, place[content["labels"]], groups)
 
 
-def refuse_leak(folder: Path, sets: list[Generated], fold: int, groups: np.ndarray) -> None:
-    """Raises LeakageError unless the GAN in `folder` is known to have seen no such lesion."""
+def refuse_leak(folder: Path, sets: list[Generated], real: HeldOut) -> None:
+    """Raises LeakageError unless the GAN in `folder` is known to have seen no lesion of `real`."""
     card = folder / sampling.CARD
-    if card.exists() and read_json(card).get("fold", fold) != fold:
-        raise LeakageError(
-            f"{folder.name} was trained for fold {read_json(card)['fold']}, not {fold}: train it."
-        )
+    fold = read_json(card).get("fold", real.fold) if card.exists() else real.fold
+    if fold != real.fold:
+        raise LeakageError(f"{folder.name} was trained for fold {fold}, not {real.fold}: train it.")
     seen = set().union(*(one.training_groups for one in sets))
     try:
         seen |= sampling.training_groups(folder)
@@ -123,4 +129,4 @@ def refuse_leak(folder: Path, sets: list[Generated], fold: int, groups: np.ndarr
             raise LeakageError(
                 f"{folder.name}: the lesions it was trained on are not known: train it again."
             ) from None
-    refuse_overlap(seen, groups, folder.name)
+    refuse_overlap(seen, real.groups, folder.name)

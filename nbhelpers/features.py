@@ -107,9 +107,7 @@ def lesion_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
     """
     path = Path(path)
     if not path.exists():
-        raise DataError(
-            f"{path} is missing: run notebook 21, which trains it, or `nbhelpers measure`."
-        )
+        raise DataError(f"{path} is missing: run notebook 21, which trains it.")
     card = path.with_suffix(".json")
     content = path.read_bytes()
     sha256 = hashlib.sha256(content).hexdigest()

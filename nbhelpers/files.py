@@ -9,6 +9,8 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .errors import DataError, NbhelpersError
 
 # What numpy raises for an .npz that is missing, damaged, or no .npz
@@ -65,3 +67,13 @@ def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_arrays(*arrays: np.ndarray) -> str:
+    """Hex SHA-256 of the shapes, types and contents of arrays; objects count as their text."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        plain = array.astype(str) if array.dtype == object else array
+        digest.update(f"{plain.shape} {plain.dtype.str}".encode())
+        digest.update(np.ascontiguousarray(plain))
+    return digest.hexdigest()

@@ -10,6 +10,8 @@ import torch
 
 from .errors import MetricError
 
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (BT.601)
+
 
 def to_network(images: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Stored images as network input in [-1, 1]."""

@@ -25,6 +25,7 @@ from .metric_rows import (
     row,
     scopes,
     three_rows,
+    too_few,
     why_not,
 )  # fmt: skip
 from .probes import Exam, equal_counts
@@ -117,7 +118,7 @@ class Judge:
         colour and spectrum; each beside photographs."""
         rows, whole = [], next(iter(self._scopes(one)))
         for scope, a, b, g in self._dealt(one, scopes):
-            rows += self._looks(scope, self.look, a, b, one.images[g])
+            rows += self._looks(scope, a, b, one.images[g])
             wanted = ("fid", *OF_SETS) if scope == whole else OF_SETS
             for name, encoder in self.encoders.items():
                 reason = why_not(encoder, len(a))
@@ -130,13 +131,11 @@ class Judge:
                 rows += distance_rows(scope, name, wanted, *real, mine, self.seed)
         return rows
 
-    def _looks(
-        self, scope: str, look: Look, a: np.ndarray, b: np.ndarray, images: np.ndarray
-    ) -> list[dict]:
-        if len(a) < metrics.FEWEST:
-            reason = f"{len(a)} photographs a side, at least {metrics.FEWEST} are needed"
+    def _looks(self, scope: str, a: np.ndarray, b: np.ndarray, images: np.ndarray) -> list[dict]:
+        reason = too_few(len(a))
+        if reason:
             return not_computed(scope, appearance.NAMES, reason, n=len(a))
-        return look_rows(scope, look[a], look[b], Look.of(images), self.seed)
+        return look_rows(scope, self.look[a], self.look[b], Look.of(images), self.seed)
 
     def lessons(self, one: Generated) -> list[dict]:
         """What the set teaches, for every encoder that is there."""

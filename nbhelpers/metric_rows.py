@@ -60,6 +60,11 @@ def why_not(encoder: Encoder | str, n: int) -> str:
         return encoder
     if not encoder.trained:
         return "the encoder has random weights"
+    return too_few(n)
+
+
+def too_few(n: int) -> str:
+    """Why `n` photographs a side have no set measures; "" when they do."""
     few = f"{n} photographs a side, at least {metrics.FEWEST} are needed"
     return few if n < metrics.FEWEST else ""
 

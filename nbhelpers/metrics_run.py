@@ -17,7 +17,7 @@ from .config import Preset
 from .errors import DataError
 from .evaluation_sets import SETS, Generated, held_out, read_generated, refuse_leak
 from .features import Encoder, encoders
-from .files import read_json, write_atomic, write_json
+from .files import read_json, sha256_arrays, write_atomic, write_json
 from .judge import Judge
 from .metric_rows import COLUMNS
 from .prepare import Prepared
@@ -26,24 +26,18 @@ from .splits import refuse_overlap
 
 # What decides the numbers: when one of these files changes, everything is measured again
 MEASURING = (
-    "appearance", "audit", "detectors", "evaluation_sets", "features", "images", "judge",
-    "metric_rows", "metrics", "metrics_run", "neighbours", "paired", "probes", "set_metrics",
+    "appearance", "audit", "backbones", "detectors", "evaluation_sets", "features", "images",
+    "judge", "metric_rows", "metrics", "metrics_run", "neighbours", "paired", "predictions",
+    "probes", "set_metrics", "splits",
 )  # fmt: skip
 
 
-def measure_run(
-    run_folder: Path,
-    prepared: Prepared,
-    preset: Preset,
-    fold: int = 0,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-) -> pd.DataFrame:
+def measure_run(run_folder: Path, prepared: Prepared, judge: Judge) -> pd.DataFrame:
     """The table `metrics.csv` of a run (columns `COLUMNS`), written as a whole or not at all.
 
     A measure that could not be taken is a row with a reason and no value. What was measured before
-    is remembered in `measured/`. LeakageError when a GAN or the encoder has seen a held-out lesion;
-    DataError when no GAN has left a synthetic set.
+    is remembered in `measured/`. `judge`: see `judge_of`. LeakageError when a GAN has seen a
+    held-out lesion; DataError when no GAN has left a synthetic set.
     """
     run_folder = Path(run_folder)
     places = {path.parent for name in SETS for path in run_folder.glob(f"gans/*/{name}")}
@@ -52,10 +46,9 @@ def measure_run(
         raise DataError(
             f"{run_folder / 'gans'} holds no synthetic set: run a GAN's notebook first (10_dcgan)."
         )
-    judge = judge_of(run_folder, prepared, preset, fold, seed, device)
     for folder, sets in folders.items():
-        refuse_leak(folder, sets, fold, judge.real.groups)
-    memory = Memory(run_folder / "measured", judge, prepared, fold)
+        refuse_leak(folder, sets, judge.real)
+    memory = Memory(run_folder / "measured", judge)
     rows: list[dict] = []
     for folder, sets in progress(folders.items(), "measuring", total=len(folders), unit="GANs"):
         # the natural mix is first, if both are there; the labelled set knows its classes
@@ -89,19 +82,18 @@ class Memory:
     """A judge that writes down its rows, and looks up what it has said of the same images before:
     with the same photographs, encoders, preset, seed and code."""
 
-    def __init__(self, folder: Path, judge: Judge, prepared: Prepared, fold: int):
+    def __init__(self, folder: Path, judge: Judge):
         self.folder = folder
         encoders = [e if isinstance(e, str) else e.identity for e in judge.encoders.values()]
-        held = hashlib.sha256(judge.real.images).hexdigest()
         preset = judge.preset.measure_pairs, judge.preset.measure_images
-        self.known = (_code(), held, prepared.classes, fold, judge.seed, preset, encoders)
+        real = judge.real.identity
+        self.known = (_code(), real, judge.classes, judge.seed, preset, encoders)
 
     def __call__(self, kind: Callable[[Generated], list[dict]], one: Generated) -> list[dict]:
         """The rows of a synthetic set that this method of the judge gives."""
-        digest = hashlib.sha256(repr((kind.__name__, *self.known, one.images.shape)).encode())
-        digest.update(np.ascontiguousarray(one.images))
-        digest.update(b"" if one.labels is None else np.ascontiguousarray(one.labels))
-        path = self.folder / f"{digest.hexdigest()}.json"
+        labels = np.empty(0) if one.labels is None else one.labels
+        known = np.array(repr((kind.__name__, *self.known)))
+        path = self.folder / f"{sha256_arrays(known, one.images, labels)}.json"
         try:
             return read_json(path)["rows"]
         except (DataError, KeyError, TypeError):

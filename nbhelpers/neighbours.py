@@ -13,12 +13,11 @@ from PIL import Image
 from scipy.fft import dctn
 
 from .errors import MetricError
-from .images import turned
+from .images import LUMINANCE, turned
 
 THUMBNAIL = 32  # pixels a side
 HASH = 8  # lowest frequencies a side that the hash keeps
 TENTH = 10
-LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (BT.601)
 BLOCK = 256
 
 Describe = Callable[[np.ndarray], np.ndarray]
@@ -116,9 +115,9 @@ class Known:
             found = (view[rows] @ known.T for view in asked for known in self.units)
             yield rows, reduce(np.maximum, found)
 
-    def nearest(self, queries: np.ndarray) -> Neighbours:
-        """The nearest known images of queries uint8 (Q, S, S, 3)."""
-        found = [Neighbours.of(cosine) for _, cosine in self.cosines(queries)]
+    def nearest(self, queries: np.ndarray, among: int | None = None) -> Neighbours:
+        """The nearest of the (first `among`) known images to queries uint8 (Q, S, S, 3)."""
+        found = [Neighbours.of(cosine[:, :among]) for _, cosine in self.cosines(queries)]
         fields = ("index", "distance", "relative")
         return Neighbours(*(np.concatenate([getattr(f, name) for f in found]) for name in fields))
 
@@ -145,7 +144,12 @@ def distances(images: np.ndarray, describe: Describe = thumbnails) -> np.ndarray
 
 def typical_distance(images: np.ndarray, describe: Describe = thumbnails) -> float:
     """Median distance of two different images of a set, in the measure of `nearest`, one view."""
-    return float(np.median(distances(images, describe)[np.triu_indices(len(images), 1)]))
+    return typical(distances(images, describe))
+
+
+def typical(apart: np.ndarray) -> float:
+    """Median distance of two different images, of a distance matrix (N, N)."""
+    return float(np.median(apart[np.triu_indices(len(apart), 1)]))
 
 
 def variety(made: np.ndarray, usual: float) -> float:

@@ -31,7 +31,7 @@ def judge(tmp_path) -> Judge:
     groups = np.array([f"L{i - i % 2 if i < 40 else i}" for i in range(100)])
     half = np.array([int(g[1:]) // 2 % 2 for g in groups])
     training = images_of(LABELS, 2), LABELS, np.array([f"T{i}" for i in range(100)])
-    real = HeldOut(images_of(LABELS, 1), LABELS, groups, half, *training)
+    real = HeldOut(0, images_of(LABELS, 1), LABELS, groups, half, *training)
     fast = replace(features.random_encoder(0), trained=True, name="fast")
     preset = replace(PRESETS["smoke"], measure_pairs=20, measure_images=60)
     known = {"fast": fast, "Inception": "no weights"}

@@ -73,12 +73,16 @@ def small_encoder(monkeypatch, trained: bool, seed: int = 0):
     )
 
 
+def measured(run, data):
+    return metrics_run.measure_run(run, data, metrics_run.judge_of(run, data, QUICK))
+
+
 def test_every_measure_has_a_row_with_its_floor(tmp_path, prepared, monkeypatch):
     small_encoder(monkeypatch, trained=True)
     rows = splits.parts(prepared.table, 0)["train"]
     labels = prepared.table["label"].to_numpy()[rows]
     write_gan(tmp_path, prepared, labels=labels)
-    table = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    table = measured(tmp_path, prepared)
     assert tuple(table.columns) == metrics_run.COLUMNS
     on_disk = pd.read_csv(tmp_path / "metrics.csv", keep_default_na=False, na_values=[""])
     assert len(on_disk) == len(table) and set(table["class"]) == {"all", *CLASSES}
@@ -108,7 +112,7 @@ def test_what_could_not_be_computed_is_a_row_with_its_reason(tmp_path, prepared,
     small_encoder(monkeypatch, trained=False)
     count = len(splits.parts(prepared.table, 0)["train"])
     write_gan(tmp_path, prepared, labels=np.zeros(count, int))
-    table = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    table = measured(tmp_path, prepared)
     fid = table[table["metric"] == "fid"].set_index("encoder")
     assert fid["value"].isna().all()
     assert fid.loc["Inception", "note"] == "not computed (no weights)"
@@ -118,7 +122,7 @@ def test_what_could_not_be_computed_is_a_row_with_its_reason(tmp_path, prepared,
 def test_few_photographs_of_a_class_are_a_reason(tmp_path, prepared, monkeypatch):
     small_encoder(monkeypatch, trained=True)
     write_gan(tmp_path, prepared, images=pictures(20, 4), labels=np.zeros(20, int))
-    table = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    table = measured(tmp_path, prepared)
     kid = table[(table["metric"] == "kid") & (table["encoder"] == "fast")].iloc[0]
     assert kid["class"] == "bcc" and np.isnan(kid["value"]) and "at least 10" in kid["note"]
 
@@ -126,7 +130,7 @@ def test_few_photographs_of_a_class_are_a_reason(tmp_path, prepared, monkeypatch
 def test_samples_without_labels_are_measured_pooled(tmp_path, prepared, monkeypatch):
     small_encoder(monkeypatch, trained=True)
     write_gan(tmp_path, prepared, images=pictures(50, 9))
-    table = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    table = measured(tmp_path, prepared)
     assert set(table["class"]) == {"all"}
     known = table.set_index(["metric", "encoder"])
     assert known.loc[("kid", "fast"), "n"] <= 40
@@ -136,11 +140,11 @@ def test_samples_without_labels_are_measured_pooled(tmp_path, prepared, monkeypa
 
 def test_the_same_seed_gives_the_same_bytes_and_the_cache_is_used(lesion, prepared):
     write_gan(lesion, prepared, images=pictures(50, 9))
-    metrics_run.measure_run(lesion, prepared, QUICK)
+    measured(lesion, prepared)
     first = (lesion / "metrics.csv").read_bytes()
     times = {f: f.stat().st_mtime_ns for f in (lesion / "features").iterdir()}
     assert times
-    metrics_run.measure_run(lesion, prepared, QUICK)
+    measured(lesion, prepared)
     assert (lesion / "metrics.csv").read_bytes() == first
     assert {f: f.stat().st_mtime_ns for f in (lesion / "features").iterdir()} == times
     assert b"lesion ResNet-18" in first
@@ -150,7 +154,7 @@ def test_a_generator_that_has_seen_the_exam_is_refused(tmp_path, prepared):
     everything = prepared.table["group_id"].to_numpy()
     write_gan(tmp_path, prepared, images=pictures(12), groups=everything)
     with pytest.raises(LeakageError, match="dcgan was trained on"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
     assert not (tmp_path / "metrics.csv").exists()
 
 
@@ -158,41 +162,41 @@ def test_a_generator_of_another_fold_or_unknown_lesions_is_refused(tmp_path, pre
     folder = write_gan(tmp_path, prepared, images=pictures(12))
     (folder / "card.json").write_text(json.dumps({"fold": 3}))
     with pytest.raises(LeakageError, match="fold 3, not 0"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
     (folder / "card.json").unlink()
     np.savez(folder / "samples.npz", images=pictures(12))
     with pytest.raises(LeakageError, match="not known"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
     train = splits.parts(prepared.table, 0)["train"]
     (folder / "training_groups.txt").write_text("\n".join(prepared.table["group_id"].iloc[train]))
-    assert len(metrics_run.measure_run(tmp_path, prepared, QUICK))
+    assert len(measured(tmp_path, prepared))
 
 
 def test_an_encoder_that_has_seen_the_exam_is_refused(tmp_path, prepared):
     write_gan(tmp_path, prepared, images=pictures(12))
     write_encoder(tmp_path / "encoder", groups=list(prepared.table["group_id"]))
     with pytest.raises(LeakageError, match="encoder"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
 
 
 def test_a_run_without_synthetic_sets_says_what_to_do(tmp_path, prepared):
     with pytest.raises(DataError, match="10_dcgan"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
 
 
 def test_sets_of_another_size_or_with_objects_are_refused(tmp_path, prepared):
     folder = write_gan(tmp_path, prepared, images=pictures(4, size=128))
     with pytest.raises(MetricError, match="128"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
     np.savez(folder / "samples.npz", images=np.array([{"a": 1}], dtype=object))
     with pytest.raises(DataError, match="no synthetic set"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
 
 
 def test_images_without_a_label_each_are_refused(tmp_path, prepared):
     write_gan(tmp_path, prepared, images=pictures(12), labels=np.zeros(11, int))
     with pytest.raises(DataError, match="12 images and 11 labels"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
 
 
 def test_a_planted_collapse_is_flagged_in_its_row(tmp_path, prepared, monkeypatch):
@@ -200,7 +204,7 @@ def test_a_planted_collapse_is_flagged_in_its_row(tmp_path, prepared, monkeypatc
     one = degrade(np.repeat(pictures(1, 9), 60, 0), "noise", 0.01)
     write_gan(tmp_path, prepared, "collapsed", images=one)
     write_gan(tmp_path, prepared, "fresh", images=pictures(60, 12))
-    table = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    table = measured(tmp_path, prepared)
     notes = table[table["metric"] == "spread"].set_index("gan")["note"]
     assert notes["collapsed"] == "collapsed" and notes["fresh"] == ""
     repeats = table[table["metric"] == "repeat_rate"].set_index("gan")["value"]
@@ -210,7 +214,7 @@ def test_a_planted_collapse_is_flagged_in_its_row(tmp_path, prepared, monkeypatc
 def test_unknown_classes_are_refused(tmp_path, prepared):
     write_gan(tmp_path, prepared, images=pictures(4), labels=np.zeros(4, int), classes=("wart",))
     with pytest.raises(DataError, match="wart"):
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
 
 
 def test_halves_share_no_lesion_and_training_is_told(prepared):
@@ -234,11 +238,11 @@ def test_one_photograph_a_lesion():
 def test_what_was_measured_is_remembered(tmp_path, prepared, monkeypatch):
     small_encoder(monkeypatch, trained=True)
     write_gan(tmp_path, prepared, images=pictures(50, 9))
-    first = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    first = measured(tmp_path, prepared)
     with monkeypatch.context() as patch:  # nobody is asked again
         patch.setattr(metrics_run.Judge, "sets", None)
         patch.setattr(metrics_run.Judge, "copies", None)
-        again = metrics_run.measure_run(tmp_path, prepared, QUICK)
+        again = measured(tmp_path, prepared)
     pd.testing.assert_frame_equal(first, again)
     for changed in (
         lambda: monkeypatch.setattr(metrics_run, "_code", lambda: "another"),
@@ -251,17 +255,30 @@ def test_what_was_measured_is_remembered(tmp_path, prepared, monkeypatch):
     ):
         before = set((tmp_path / "measured").iterdir())
         changed()
-        metrics_run.measure_run(tmp_path, prepared, QUICK)
+        measured(tmp_path, prepared)
         assert len(set((tmp_path / "measured").iterdir()) - before) == 3
+
+
+@pytest.mark.parametrize(
+    ("column", "correct"), [("label", lambda x: 2 - x), ("group_id", "N".__add__)]
+)
+def test_corrected_metadata_is_measured_again(tmp_path, prepared, monkeypatch, column, correct):
+    small_encoder(monkeypatch, trained=True)
+    write_gan(tmp_path, prepared, images=pictures(50, 9))
+    measured(tmp_path, prepared)
+    known = set((tmp_path / "measured").iterdir())
+    table = prepared.table.assign(**{column: prepared.table[column].map(correct)})
+    measured(tmp_path, replace(prepared, table=table))
+    assert len(set((tmp_path / "measured").iterdir()) - known) == 3
 
 
 def test_a_broken_memory_is_measured_again(tmp_path, prepared, monkeypatch):
     small_encoder(monkeypatch, trained=True)
     write_gan(tmp_path, prepared, images=pictures(50, 9))
-    first = metrics_run.measure_run(tmp_path, prepared, QUICK)
+    first = measured(tmp_path, prepared)
     for path in (tmp_path / "measured").iterdir():
         path.write_text('{"rows": [')
-    pd.testing.assert_frame_equal(first, metrics_run.measure_run(tmp_path, prepared, QUICK))
+    pd.testing.assert_frame_equal(first, measured(tmp_path, prepared))
 
 
 def test_every_module_that_decides_a_number_is_named():
