@@ -5,10 +5,10 @@ import contextlib
 import os
 import sys
 
-from .arguments import Parser, folder, positive, setting, whole
+from .arguments import Parser, export_flags, folder, positive, setting, whole
 from .errors import NbhelpersError, UsageError, one_of
 
-DATASETS = "phantom, ham10000, digits, folder, phantom-histology, ebhi, pannuke or unitopatho"
+DATASETS = "phantom, ham10000, isic, digits, folder, phantom-histology, ebhi, pannuke or unitopatho"
 # Everything heavy is imported inside the commands: --help and a mistyped flag answer at once.
 
 
@@ -115,6 +115,12 @@ def translate(args: argparse.Namespace) -> int:
     return 0
 
 
+def export(args: argparse.Namespace) -> int:
+    from .export import command
+
+    return command(args)
+
+
 def measure(args: argparse.Namespace) -> int:
     from . import config
     from .metrics_run import judge_of, measure_run
@@ -186,11 +192,8 @@ def _add_run(commands) -> None:
     add("--runs", type=folder, metavar="DIR", help="where runs are kept (default: runs)")
     add("--only", default="", metavar="10,21", help="just these notebooks")
     add("--from", dest="start_from", default="", metavar="20", help="this one and what needs it")
-    add(
-        "--keep-going",
-        action="store_true",
-        help="after a failure, go on with what does not need it",
-    )
+    add("--keep-going", action="store_true",
+        help="after a failure, go on with what does not need it")  # fmt: skip
     add("--force", action="store_true", help="run what is up to date, too")
     add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
         help="another parameter; 10:NAME=VALUE for notebook 10 alone")  # fmt: skip
@@ -246,6 +249,7 @@ def _add_gans(commands) -> None:
     add("--class", dest="class_name", default="", metavar="C")
     add("--seed", type=whole, default=0, metavar="N")
     add("--to", type=folder, required=True, metavar="DIR")
+    export_flags(_command(commands, export, "Hand a synthetic set to other tools.").add_argument)
     add = _command(commands, measure, "Write metrics.csv of a run.").add_argument
     add("run", type=folder, metavar="RUN", help="a folder below runs/")
     add("--data", type=folder, metavar="PREPARED", help="default: the run's own")
@@ -263,7 +267,8 @@ def _add_doctor(commands) -> None:
     _command(commands, doctor, "Check this machine and say what is missing.")
 
 
-COMMANDS = ("run", "download", "prepare", "train", "sample", "translate", "measure", "doctor")
+COMMANDS = ("run", "download", "prepare", "train", "sample", "translate", "export", "measure",
+            "doctor")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

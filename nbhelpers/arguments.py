@@ -46,3 +46,16 @@ def setting(text: str) -> tuple[str, str]:
 def folder(text: str) -> Path:
     """A folder as a shell means it: relative to where one stands."""
     return Path(text).expanduser().absolute()
+
+
+def export_flags(add) -> None:
+    """What `nbhelpers export` is told; `add` is a parser's `add_argument`."""
+    add("run", type=folder, metavar="RUN", help="a folder below runs/")
+    add("--gan", required=True, metavar="NAME", help="a folder below RUN/gans: modern, cgan …")
+    add("--to", type=folder, required=True, metavar="DIR")
+    add("--layout", default="imagefolder", metavar="L", help="imagefolder (default) or ham10000")
+    add("--class", dest="classes", nargs="+", action="extend", default=[], metavar="C",
+        help="these classes alone")  # fmt: skip
+    add("--count", type=positive, metavar="N", help="images of each class (default: all)")
+    add("--seed", type=whole, default=0, metavar="N", help="which, where --count leaves some out")
+    add("--only", type=folder, metavar="FILE.npz", help="those its array `passed` lets through")

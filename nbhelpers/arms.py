@@ -1,162 +1,127 @@
-"""The arms of a comparison as data: what each shows the same classifier, and where its extra images
-come from.
+"""The arms of a comparison as data: what each shows the same classifier.
+
+The ladder asks how far real images alone go; its best arm is the bar. Around the bar stand the
+arms with generated images and their controls.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import numpy as np
+from . import extras
+from .classic_augmentation import CLASSIC, Augment, unchanged
+from .extras import Extra
 
-from .classifier import CLASSIC, SAMPLING_POWER, Augment, unchanged
-from .config import mix
-from .errors import DataError
-from .files import BROKEN_ARRAYS, read_json
-from .gan_folders import refuse_other_data
-from .prepare import Prepared
-from .splits import parts, refuse_overlap, tail_classes
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Labelled images: uint8 (N, S, S, 3) and int64 (N,)."""
-
-    images: np.ndarray
-    labels: np.ndarray
-
-
-Extra = Callable[[Pool, Pool, np.ndarray, int], Pool]
-
-
-def generated(real: Pool, made: Pool, counts: np.ndarray, seed: int) -> Pool:
-    """`counts[c]` images of each class c from the generator's set."""
-    return _pick(made, counts, seed)
-
-
-def duplicated(real: Pool, made: Pool, counts: np.ndarray, seed: int) -> Pool:
-    """`counts[c]` real training images of each class c, a second time; the arm augments them like
-    all others.
-    """
-    return _pick(real, counts, seed)
-
-
-def _pick(pool: Pool, counts: np.ndarray, seed: int) -> Pool:
-    """Without replacement while a class lasts, then round again."""
-    rng = np.random.default_rng(mix(seed))
-    of_class = [rng.permutation(np.flatnonzero(pool.labels == c)) for c in range(len(counts))]
-    rows = np.concatenate([np.resize(found, n) for found, n in zip(of_class, counts, strict=True)])
-    return Pool(np.asarray(pool.images[rows]), pool.labels[rows])
+PLACES = ("swap", "add", "alone")
+DOSES = (0.25, 0.5, 2.0, 5.0)  # beside 1; the last, "median", fills every class up to the median
+SHARES = (0.125, 0.25, 0.5)  # of the training lesions, beside all of them
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One way of feeding the same classifier. `dose` is extra images over real ones, in each tail
-    class.
+    """One way of feeding the same classifier.
+
+    `sampling_power`, `loss`, `blend`: see `row_order.real_order` and `classifier.Lesson`. `dose`:
+    see `extras.top_up`. `place` of the extra images: "swap" lets them take the place of real images
+    of their class, so that the class prior stays; "add" pools them with the real ones, as earlier
+    projects did, so that it changes; "alone" shows nothing else. `share`: of the training lesions.
     """
 
     name: str
     code: str  # in the protocol's table
     why: str
     augment: Augment = CLASSIC
+    sampling_power: float = 0.0
+    loss: str = "plain"
+    blend: str = ""
     extra: Extra | None = None
-    dose: float = 1.0
-    sampling_power: float = SAMPLING_POWER
+    dose: float | str = 1.0
+    place: str = "swap"
+    share: float = 1.0
 
     @property
     def settings(self) -> dict:
         """Everything that decides what this arm trains, as plain values."""
+        told = {key: getattr(self, key) for key in self.__dataclass_fields__}
         named = {"augment": self.augment, "extra": self.extra}
-        plain = {key: getattr(value, "__name__", repr(value)) for key, value in named.items()}
-        return {"name": self.name, "dose": self.dose, "sampling_power": self.sampling_power} | plain
+        told |= {key: getattr(value, "__name__", repr(value)) for key, value in named.items()}
+        return {key: value for key, value in told.items() if key not in ("code", "why")}
+
+    @property
+    def prior(self) -> tuple:
+        """What decides which classes are shown: arms that agree in it see equal labels."""
+        own = (self.name,) if self.place == "add" or self.share < 1 else ()
+        return (self.sampling_power, *own)
 
 
-ARMS = (
+_balanced = Arm(
+    "balanced", "A2", "classes shown equally often: more tail images without new ones",
+    sampling_power=1.0,
+)  # fmt: skip
+LADDER = (
     Arm("real", "A0", "the floor: real images as they are", augment=unchanged),
-    Arm("real_classic", "A1", "the bar: the same images, classically augmented"),
-    Arm(
-        "synthetic",
-        "S1",
-        "the question: the bar, with generated images for the tail classes",
-        extra=generated,
+    Arm("real_classic", "A1", "the same images, turned, moved and recoloured"),
+    _balanced,
+    replace(
+        _balanced, name="half_balanced", code="A2", sampling_power=0.5,
+        why="half way: weights 1 / root of the class's count",
     ),
-    Arm(
-        "placebo",
-        "C1",
-        "the control: the bar, with as many duplicated real images instead",
-        extra=duplicated,
+    Arm("weighted", "A3", "rare classes weigh more in the loss", loss="class_weights"),
+    Arm("logit_adjusted", "A4", "the loss knows the class prior", loss="logit_adjusted"),
+    replace(
+        _balanced, name="mixup", code="A5", blend="mixup",
+        why="balanced, and two images blended into one",
     ),
+)  # fmt: skip
+
+
+def around(bar: Arm) -> tuple[Arm, ...]:
+    """The arms with generated images, and their controls, all fed like `bar`."""
+    return tuple(
+        replace(bar, name=name, code=code, why=why, extra=extra, place=place)
+        for name, code, why, extra, place in (
+            ("synthetic", "S1", "the question: the bar, with generated images for the tail classes",
+             extras.generated, "swap"),
+            ("placebo", "C1", "the control: the bar, with as many duplicated real images instead",
+             extras.duplicated, "swap"),
+            ("filtered", "S2", "the same, from the generated images that pass the filter",
+             extras.filtered, "swap"),
+            ("synthetic_only", "S3", "generated images alone, tested on photographs",
+             extras.generated, "alone"),
+            ("blended", "C2", "a cheap generator: blends of two real images of the class",
+             extras.blended, "swap"),
+            ("permuted", "C4", "generated images with labels permuted: if this helps, it is noise",
+             extras.permuted, "swap"),
+        )
+    )  # fmt: skip
+
+
+def doses(bar: Arm) -> tuple[Arm, ...]:
+    """The bar with fewer and with more generated images than the tail classes have."""
+    why = "generated images for the tail classes: {} times the real ones"
+    some = [
+        replace(bar, name=f"synthetic_x{r:g}", code="dose", why=why.format(f"{r:g}"), dose=r)
+        for r in DOSES
+    ]
+    median = "generated images fill the tail classes up to the median class"
+    some.append(replace(bar, name="synthetic_median", code="dose", why=median, dose="median"))
+    return tuple(replace(arm, extra=extras.generated) for arm in some)
+
+
+def fewer_lesions(bar: Arm) -> tuple[Arm, ...]:
+    """The bar on an eighth, a quarter and a half of the training lesions."""
+    return tuple(
+        replace(
+            bar, name=f"real_{100 * s:g}", code="R", why=f"the bar, {s:.1%} of lesions", share=s
+        )
+        for s in SHARES
+    )
+
+
+# What earlier projects did: natural sampling, extra images pooled with the real ones
+EARLIER = tuple(
+    Arm(f"earlier_{name}", "earlier", why, extra=extras.generated, dose=dose, place="add")
+    for name, dose, why in (
+        ("500", "+500", "IA376L: 500 generated images more of each class"),
+        ("balanced", "largest", "AIDL21: generated images fill every class up to the largest"),
+        ("10", "+10%", "AIDL21: a tenth more of each class, generated"),
+    )
 )
-
-
-def synthetic_sets(gans: Path, gan: str) -> dict[tuple[int, int], Path]:
-    """(fold, generator seed) -> `synthetic.npz`, from `gans/<gan>` and `gans/<gan>-*`; fold and
-    seed stand in their `card.json`.
-    """
-    found = {}
-    for path in sorted(
-        [*Path(gans).glob(f"{gan}/synthetic.npz"), *Path(gans).glob(f"{gan}-*/synthetic.npz")]
-    ):
-        card = read_json(path.with_name("card.json"))
-        found[card["fold"], card["seed"]] = path
-    if not found:
-        raise DataError(
-            f"{Path(gans) / gan / 'synthetic.npz'} is missing: "
-            f"run the notebook that trains {gan} first."
-        )
-    return found
-
-
-def read_set(path: Path, prepared: Prepared, fold: int) -> Pool:
-    """The generated images in `path`, labels in the order of `prepared.classes`.
-
-    LeakageError when its generator saw a lesion of this fold's validation or test part; DataError
-    when it does not fit.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            images, labels = file["images"], file["labels"]
-            classes, groups = file["classes"].tolist(), file["training_groups"].tolist()
-    except BROKEN_ARRAYS as error:
-        raise DataError(f"{path} is not a synthetic set ({error}): sample it again.") from error
-    refuse_other_data(Path(path).parent, prepared)
-    rows = parts(prepared.table, fold)
-    held_out = prepared.table["group_id"].iloc[np.concatenate([rows["validation"], rows["test"]])]
-    refuse_overlap(groups, held_out, f"the generator of {path}")
-    if images.shape[1:] != prepared.images.shape[1:] or not set(classes) <= set(prepared.classes):
-        raise DataError(
-            f"{path} has images {images.shape[1:]} of {', '.join(classes)}: "
-            "sample it from a GAN of this data set."
-        )
-    place = np.array([prepared.classes.index(name) for name in classes])
-    return Pool(images, place[labels])
-
-
-def top_up(real: np.ndarray, made: np.ndarray, dose: float, classes: int) -> np.ndarray:
-    """Extra images of each class, int64 (K,): `dose` times the real ones for the tail classes, 0
-    for the others.
-
-    Never more than were made, so that generated and duplicated sets stay equal in size. `real`,
-    `made` are labels.
-    """
-    have = np.bincount(real, minlength=classes)
-    wanted = np.zeros(classes, np.int64)
-    tail = tail_classes(have)
-    wanted[tail] = np.round(dose * have[tail])
-    return np.minimum(wanted, np.bincount(made, minlength=classes))
-
-
-def with_extra(order: np.ndarray, labels: np.ndarray, extra: np.ndarray, seed: int) -> np.ndarray:
-    """`order` (steps, batch) with rows replaced by extra ones of the same class; extra image i is
-    row len(labels) + i.
-
-    A class with n real and m extra images is replaced with chance m / (n + m). Where is a function
-    of the seed and the counts alone, so two arms with equal counts replace the same places.
-    """
-    classes = max(labels.max(), extra.max()) + 1
-    have, more = (np.bincount(of, minlength=classes) for of in (labels, extra))
-    chance, which = np.random.default_rng(mix(seed)).random((2, *order.shape))
-    label = labels[order]
-    by_class, first = np.argsort(extra, kind="stable"), np.cumsum(more) - more
-    place = first[label] + (which * more[label]).astype(np.int64)
-    replaced = chance < (more / np.maximum(have + more, 1))[label]
-    return np.where(replaced, len(labels) + by_class[np.minimum(place, len(extra) - 1)], order)

@@ -1,5 +1,6 @@
 """Classifiers for small pictures, to be trained from scratch or from ImageNet's weights."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -8,9 +9,10 @@ from torch import Tensor, nn
 
 from .errors import DataError, one_of
 
-BACKBONES = ("resnet18", "efficientnet_b0")
+BACKBONES = ("resnet18", "resnet18_fine", "efficientnet_b0", "efficientnet_b3")
 WEIGHTS = ("scratch", "local", "imagenet")
 LARGE = 128  # pixels a side from which EfficientNet keeps its last stride
+LEARNING = 6  # EfficientNet's first stage that learns on from ImageNet's weights
 
 
 class Backbone(nn.Module):
@@ -26,6 +28,14 @@ class Backbone(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return self.head(self.body(image))
 
+    def train(self, mode: bool = True) -> "Backbone":
+        """Training mode, except for batch norms that do not learn: they keep their statistics."""
+        super().train(mode)
+        for layer in self.body.modules():
+            if isinstance(layer, nn.BatchNorm2d) and not layer.weight.requires_grad:
+                layer.eval()
+        return self
+
 
 def backbone(name: str, outputs: int, image_size: int, weights: str | None = None) -> Backbone:
     """A classifier network for pictures of `image_size` pixels; `origin` says where its first
@@ -36,17 +46,22 @@ def backbone(name: str, outputs: int, image_size: int, weights: str | None = Non
     """
     one_of("backbone", name, BACKBONES)
     weights = one_of("weights", weights or "scratch", WEIGHTS)
-    build = {"resnet18": _resnet18, "efficientnet_b0": _efficientnet_b0}[name]
-    state = None if weights == "scratch" else _imagenet(name, weights)
+    state = None if weights == "scratch" else _imagenet(published(name), weights)
+    build = partial(_resnet18 if published(name) == "resnet18" else _efficientnet, name)
     body, dimension = build(image_size, state)
     return Backbone(body, dimension, outputs, "from scratch" if state is None else "ImageNet")
+
+
+def published(name: str) -> str:
+    """The name that torchvision gives a backbone: a finer one has the same weights."""
+    return name.removesuffix("_fine")
 
 
 def imagenet_file(name: str) -> Path:
     """Where torch's cache keeps torchvision's ImageNet weights of a network, there or not. The name
     ends in the first eight hex digits of their SHA-256.
     """
-    url = torchvision.models.get_model_weights(name).DEFAULT.url
+    url = torchvision.models.get_model_weights(published(name)).DEFAULT.url
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
@@ -68,12 +83,14 @@ def _imagenet(name: str, weights: str) -> dict[str, Tensor] | None:
     }
 
 
-def _resnet18(image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
+def _resnet18(name: str, image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
     """From scratch its 7 x 7 stem becomes 3 x 3: made for 224 px, it would blur most of 64 px away.
 
-    The max-pool stays: without it a step takes 2.8 times as long on a CPU, for nothing seen.
+    "resnet18_fine" has no max-pool: maps of twice the side, and 2.8 times as long a step on a CPU.
     """
     network = torchvision.models.resnet18(weights=None)
+    if name == "resnet18_fine":
+        network.maxpool = nn.Identity()
     if state is None:
         network.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
@@ -83,16 +100,22 @@ def _resnet18(image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Modu
     return network, 512
 
 
-def _efficientnet_b0(image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
+def _efficientnet(
+    name: str, image_size: int, state: dict[str, Tensor] | None
+) -> tuple[nn.Module, int]:
     """Its last stride becomes 1 below 128 px: 4 x 4 at the end. A stem of stride 1 gives the same
     at four times the cost.
+
+    With ImageNet's weights only the last blocks learn on, as few images would soon spoil the rest.
     """
-    network = torchvision.models.efficientnet_b0(weights=None)
-    network.classifier = nn.Dropout(0.2)
+    network = getattr(torchvision.models, name)(weights=None)
+    dropout, dimension = network.classifier[0].p, network.classifier[1].in_features
+    network.classifier = nn.Dropout(dropout)
     if state is not None:
         network.load_state_dict(state)
+        network.features[:LEARNING].requires_grad_(False)
     if image_size < LARGE:
         for layer in network.features[6].modules():
             if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2):
                 layer.stride = (1, 1)
-    return network, 1280
+    return network, dimension

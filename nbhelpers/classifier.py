@@ -1,41 +1,42 @@
-"""A lesion classifier: training is a pure function of images, row order, augmentation and seed."""
+"""A lesion classifier: training is a pure function of a lesson, a recipe and a seed."""
 
-import hashlib
-import io
-import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.transforms import v2
 
 from .backbones import backbone
+from .classic_augmentation import CLASSIC, Augment
 from .config import mix
 from .errors import TrainingError
-from .files import read_json, sha256_file, write_atomic, write_json
 from .images import to_network
-from .prepare import Prepared
+from .predictions import balanced_log_loss
 from .progress import progress
-from .splits import groups_hash, parts
 from .training import precision
 
 CHECK_EVERY = 25  # steps between looks at the loss: reading it back each step would stall a GPU
 # Depthwise convolutions train slower in bf16 on a CPU: 51 images/s against 88 in fp32, one core
-FASTER_IN_FP32 = ("efficientnet_b0",)
-ENCODER_CARD = "encoder.json"
-SAMPLING_POWER = 0.5  # sampling weight of an image is its class's count to the power -0.5
-
-Augment = Callable[[Tensor, torch.Generator], Tensor]
+FASTER_IN_FP32 = ("efficientnet_b0", "efficientnet_b3")
+LOSSES = ("plain", "class_weights", "logit_adjusted")
+BLENDS = ("", "mixup", "cutmix")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What all arms of a comparison share. `batch` is in images."""
+    """What all arms of a comparison share. `batch` is in images.
+
+    `looks`: how often validation is looked at in the second half of the steps; the weights of the
+    look with the lowest log loss, the mean over classes, are kept. (Balanced accuracy would rest on
+    a dozen lesions of the rarest class.) 0 keeps the last weights. `weights`: as in
+    `backbones.backbone`.
+    """
 
     backbone: str = "resnet18"
     steps: int = 150
@@ -43,167 +44,160 @@ class Recipe:
     learning_rate: float = 2e-3
     weight_decay: float = 0.05
     label_smoothing: float = 0.05
-
-
-def unchanged(images: Tensor, generator: torch.Generator) -> Tensor:
-    """The images themselves: the augmentation of an arm that has none."""
-    return images
+    looks: int = 0
+    weights: str = "scratch"
 
 
 @dataclass(frozen=True)
-class Augmentation:
-    """Classic augmentation of a batch in [-1, 1]: one of the 8 flips and quarter turns, a small
-    affine map, colour, a grey rectangle. Fields are the largest strengths; the generator draws.
+class Lesson:
+    """What a classifier is shown, and how: `order` (steps, batch) are rows of `images` uint8 (N, S,
+    S, 3) with `labels` (N,) below `outputs`.
+
+    `loss`: "class_weights" divides by how often a class is shown; "logit_adjusted" adds the
+    logarithm of that to the logits (Menon et al. 2021, arXiv:2007.07314, eq. 10). `blend`: "mixup"
+    (Zhang et al. 2018, arXiv:1710.09412) or "cutmix" (Yun et al. 2019, arXiv:1905.04899).
     """
 
-    turn: float = 15.0  # degrees
-    zoom: float = 0.15  # natural logarithm of the scale
-    shift: float = 0.08  # share of half the side
-    brightness: float = 0.15  # of the range [-1, 1]
-    contrast: float = 0.25
-    saturation: float = 0.25
-    erase_chance: float = 0.25
+    images: np.ndarray
+    labels: np.ndarray
+    order: np.ndarray
+    outputs: int
+    augment: Augment = CLASSIC
+    loss: str = "plain"
+    blend: str = ""
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        # drawn on the CPU, so that a GPU run sees the same augmentation
-        draws = torch.rand(14, len(images), generator=generator).to(images.device)
-        grid = functional.affine_grid(
-            self._affine(draws[:6]), list(images.shape), align_corners=False
-        )
-        moved = functional.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-        return self._erase(self._recolour(moved, draws[6:9]), draws[9:])
-
-    def _affine(self, draws: Tensor) -> Tensor:
-        """Maps (N, 2, 3) from output to input coordinates."""
-        angle = (draws[0] * 4).floor() * (math.pi / 2) + _centred(draws[1]) * math.radians(
-            self.turn
-        )
-        scale = (_centred(draws[2]) * self.zoom).exp()
-        flip = (draws[3] < 0.5) * 2.0 - 1.0
-        cos, sin = angle.cos() * scale, angle.sin() * scale
-        x, y = _centred(draws[4]) * self.shift, _centred(draws[5]) * self.shift
-        return torch.stack([cos * flip, -sin, x, sin * flip, cos, y], 1).view(-1, 2, 3)
-
-    def _recolour(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Contrast about the image's mean, saturation about its grey, brightness: one 3 x 3 matrix
-        and an offset an image.
-        """
-        contrast = (1 + _centred(draws[0]) * self.contrast).view(-1, 1, 1)
-        saturation = (1 + _centred(draws[1]) * self.saturation).view(-1, 1, 1)
-        eye = torch.eye(3, device=images.device)
-        matrix = contrast * (saturation * eye + (1 - saturation) / 3)  # (N, 3, 3)
-        mean = images.mean((1, 2, 3)).view(-1, 1, 1)
-        offset = mean * (1 - contrast) + (_centred(draws[2]) * self.brightness).view(-1, 1, 1)
-        flat = images.reshape(len(images), 3, -1)
-        return torch.baddbmm(offset, matrix, flat).clamp(-1, 1).view(images.shape)
-
-    def _erase(self, images: Tensor, draws: Tensor) -> Tensor:
-        """A grey rectangle, a tenth to four tenths of the side, over some of the images."""
-        size = images.shape[-1]
-        place = (torch.arange(size, device=images.device) + 0.5) / size
-        half = 0.05 + 0.15 * draws[2:4]
-        across = (place - draws[0][:, None]).abs() < half[0][:, None]
-        down = (place - draws[1][:, None]).abs() < half[1][:, None]
-        chosen = (draws[4] < self.erase_chance).view(-1, 1, 1)
-        hole = (down[:, :, None] & across[:, None, :] & chosen)[:, None]
-        return images.masked_fill(hole, 0.0)
+    @cached_property
+    def shares(self) -> Tensor:
+        """How much of what is shown is of each class, float32 (outputs,)."""
+        shown = np.bincount(self.labels[self.order].ravel(), minlength=self.outputs)
+        return torch.from_numpy(shown / shown.sum()).float()
 
 
-CLASSIC = Augmentation()
+@dataclass(frozen=True)
+class Watched:
+    """Photographs that decide which weights are kept: images, labels and lesions of validation."""
 
-
-def _centred(draw: Tensor) -> Tensor:
-    return draw * 2 - 1
-
-
-def real_order(labels: np.ndarray, steps: int, batch: int, power: float, seed: int) -> np.ndarray:
-    """Row numbers int64 (steps, batch) of the real images each step shows: epoch after epoch, a
-    function of (seed, epoch).
-
-    An image's weight is its class's count to the power `-power`: 0 as they come, 0.5 in between, 1
-    all classes alike. Within an epoch each image comes floor or ceil of its expected number of
-    times.
-    """
-    if len(labels) < batch:
-        raise TrainingError(
-            f"{len(labels)} training images make no batch of {batch}: lower it, or bring more."
-        )
-    weight = np.bincount(labels)[labels] ** -float(power)
-    epochs = math.ceil(steps * batch / len(labels))
-    rows = np.concatenate([_epoch(weight, mix(seed, epoch)) for epoch in range(epochs)])
-    return rows[: steps * batch].reshape(steps, batch)
-
-
-def _epoch(weight: np.ndarray, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    shuffled = rng.permutation(len(weight))
-    reach = np.cumsum(weight[shuffled])
-    # an evenly spaced ruler laid over the weights: no image is drawn often by chance
-    ruler = (np.arange(len(weight)) + rng.random()) * (reach[-1] / len(weight))
-    hits = np.searchsorted(reach, ruler, side="right").clip(max=len(weight) - 1)
-    return rng.permutation(shuffled[hits])
+    images: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, in evaluation mode, with its loss at every step and its seconds."""
+    """A trained network, in evaluation mode: its loss at every step, its seconds, the step whose
+    weights it has, and at every look at validation the log loss by lesion, mean over classes."""
 
     network: nn.Module
     losses: np.ndarray  # float32 (steps,)
     seconds: float
+    kept: int
+    looks: dict[int, float]
 
 
 def train(
-    images: np.ndarray,
-    labels: np.ndarray,
-    order: np.ndarray,
-    outputs: int,
+    lesson: Lesson,
     recipe: Recipe,
     seed: int,
     device: torch.device,
-    augment: Augment = CLASSIC,
     label: str = "classifier",
+    watched: Watched | None = None,
 ) -> Trained:
-    """A network trained on `order` (steps, batch), rows of `images` uint8 (N, S, S, 3): AdamW,
-    one cycle of the learning rate.
+    """A network trained on the lesson: AdamW, one cycle of the learning rate.
 
-    Initial weights are a function of the seed, augmentation of (seed, step). Torch's global random
-    state is left as it was. TrainingError, with the step, when the loss is not finite.
+    Initial weights are a function of the seed, augmentation and blending of (seed, step). Torch's
+    global random state is left as it was. TrainingError, with the step, when the loss is not
+    finite, and when `recipe.looks` asks for validation and there is none.
     """
-    start = time.monotonic()
-    pool = torch.from_numpy(np.array(images)).to(device)
-    target = torch.from_numpy(labels.astype(np.int64)).to(device)
-    losses = torch.zeros(len(order), device=device)
+    if recipe.looks and watched is None:
+        raise TrainingError(f"{label}: looks={recipe.looks} needs validation photographs.")
+    start, steps = time.monotonic(), len(lesson.order)
+    pool = torch.from_numpy(np.array(lesson.images)).to(device)
+    target = torch.from_numpy(lesson.labels.astype(np.int64)).to(device)
+    losses, best = torch.zeros(steps, device=device), _Best(recipe.looks, steps)
     with seeded(seed, device):
-        network = backbone(recipe.backbone, outputs, images.shape[1])
+        network = backbone(recipe.backbone, lesson.outputs, lesson.images.shape[1], recipe.weights)
         network = network.to(device, memory_format=torch.channels_last).train()
-        optimizer, schedule = _optimizer(network, recipe, len(order))
-        for step in progress(range(len(order)), label, unit="steps"):
-            rows = torch.from_numpy(order[step]).to(device)
+        optimizer, schedule = _optimizer(network, recipe, steps)
+        question = _Question(lesson, recipe, device)
+        for step in progress(range(steps), label, unit="steps"):
+            rows = torch.from_numpy(lesson.order[step]).to(device)
             draws = torch.Generator().manual_seed(mix(seed, step))
-            image = augment(to_network(pool[rows]), draws)
-            losses[step] = _step(network, optimizer, image, target[rows], recipe)
+            image = lesson.augment(to_network(pool[rows]), draws)
+            image, wanted = question.blended(image, target[rows], mix(seed, step))
+            with _training_precision(recipe.backbone, device):
+                logit = network(image.contiguous(memory_format=torch.channels_last))
+            losses[step] = question.descend(logit.float(), wanted, optimizer)
             schedule.step()
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == len(order):
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == steps:
                 _refuse_non_finite(losses[: step + 1], label)
-    return Trained(network.eval(), losses.cpu().numpy(), time.monotonic() - start)
+            best.look(step + 1, network, watched, device)
+    best.restore(network)
+    seconds = time.monotonic() - start
+    return Trained(network.eval(), losses.cpu().numpy(), seconds, best.step, best.looks)
 
 
-def _step(
-    network: nn.Module, optimizer: torch.optim.AdamW, image: Tensor, target: Tensor, recipe: Recipe
-) -> Tensor:
-    with _training_precision(recipe.backbone, image.device):
-        logit = network(image.contiguous(memory_format=torch.channels_last))
-    loss = functional.cross_entropy(logit.float(), target, label_smoothing=recipe.label_smoothing)
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+class _Question:
+    """What a batch is asked, and one step of the answer."""
+
+    def __init__(self, lesson: Lesson, recipe: Recipe, device: torch.device):
+        shares = lesson.shares.to(device)
+        shown = shares.clamp(min=1e-12)
+        weight = (shares > 0) / (shown * lesson.outputs)  # 1 on average over what is shown
+        self.weight = weight if lesson.loss == "class_weights" else None
+        self.shift = shown.log() if lesson.loss == "logit_adjusted" else torch.zeros_like(shown)
+        self.smoothing = recipe.label_smoothing
+        kinds = {"mixup": (v2.MixUp, 0.2), "cutmix": (v2.CutMix, 1.0)}
+        blend, alpha = kinds.get(lesson.blend, (None, 0))
+        self.blend = blend(alpha=alpha, num_classes=lesson.outputs) if blend else None
+
+    def blended(self, image: Tensor, target: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+        """Images and labels as they are, or mixed in pairs with their labels as shares (B, K)."""
+        if self.blend is None:
+            return image, target
+        torch.manual_seed(seed)  # torchvision draws from the global state, which the caller keeps
+        return self.blend(image, target)
+
+    def descend(self, logit: Tensor, target: Tensor, optimizer: torch.optim.AdamW) -> Tensor:
+        """The loss of logits (B, K) before one step down it."""
+        loss = functional.cross_entropy(
+            logit + self.shift, target, self.weight, label_smoothing=self.smoothing
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+
+class _Best:
+    """The weights of the best of some looks at validation, spread over the second half."""
+
+    def __init__(self, looks: int, steps: int):
+        self.when = set(np.linspace(steps / 2, steps, looks + 1).round().astype(int)[1:].tolist())
+        self.looks: dict[int, float] = {}
+        self.step, self.state = steps, None
+
+    def look(
+        self, step: int, network: nn.Module, watched: Watched | None, device: torch.device
+    ) -> None:
+        if step not in self.when or watched is None:
+            return
+        softmax = predict(network, watched.images, device, views=1)
+        loss = balanced_log_loss(watched.labels, watched.groups, softmax)
+        if loss <= min(self.looks.values(), default=np.inf):  # of equals the later
+            self.step = step
+            self.state = {name: value.clone() for name, value in network.state_dict().items()}
+        self.looks[step] = loss
+        network.train()
+
+    def restore(self, network: nn.Module) -> None:
+        if self.state is not None:
+            network.load_state_dict(self.state)
 
 
 def _optimizer(network: nn.Module, recipe: Recipe, steps: int) -> tuple:
+    learning = [weight for weight in network.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(
-        network.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        learning, recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     # one step more than is taken: the last step of a cycle has a learning rate of nothing
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(
@@ -241,60 +235,24 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def predict(
-    network: nn.Module, images: np.ndarray, device: torch.device, batch: int = 256
+    network: nn.Module,
+    images: np.ndarray,
+    device: torch.device,
+    batch: int = 256,
+    views: int = 8,
 ) -> np.ndarray:
-    """Softmax float32 (N, K) of uint8 (N, S, S, 3), averaged over four views: as it is, flipped
-    each way, and both.
-    """
+    """Softmax float32 (N, K) of uint8 (N, S, S, 3), averaged over the first `views` of the 8 flips
+    and quarter turns: 1 for images that have an up."""
     network.eval()
     softmax = []
     for start in range(0, len(images), batch):
         image = to_network(images[start : start + batch]).to(device)
-        views = torch.cat([image, image.flip(-1), image.flip(-2), image.flip(-1, -2)])
-        with _bf16(device):
-            logit = network(views.contiguous(memory_format=torch.channels_last))
-        softmax.append(logit.float().softmax(1).view(4, len(image), -1).mean(0).cpu())
+        seen = []
+        for view in range(views):
+            turned = torch.rot90(image, view % 4, (-2, -1))
+            turned = turned.flip(-1) if view >= 4 else turned
+            with _bf16(device):
+                logit = network(turned.contiguous(memory_format=torch.channels_last))
+            seen.append(logit.float().softmax(1))
+        softmax.append(torch.stack(seen).mean(0).cpu())
     return torch.cat(softmax).numpy()
-
-
-def train_encoder(
-    prepared: Prepared, fold: int, steps: int, seed: int, device: torch.device, folder: Path
-) -> Path:
-    """`folder/encoder.pt`: a ResNet-18 that has learned this fold's training lesions and no other,
-    for use as a feature extractor.
-
-    A dictionary of `state` (CPU tensors), `classes`, `image_size`, `training_groups`. Kept as it is
-    when `encoder.json` says that it was made with the same data and settings and its bytes are
-    intact.
-    """
-    rows = parts(prepared.table, fold)["train"]
-    recipe = Recipe(steps=steps, batch=min(64, len(rows)))
-    groups = sorted(set(prepared.table["group_id"].iloc[rows]))
-    settings = asdict(recipe) | {"seed": seed, "fold": fold, "training_groups": groups_hash(groups)}
-    settings |= {"data": prepared.manifest["sha256"]}
-    path, card = Path(folder) / "encoder.pt", Path(folder) / ENCODER_CARD
-    if (
-        path.exists()
-        and card.exists()
-        and read_json(card) == settings | {"sha256": sha256_file(path)}
-    ):
-        return path
-    labels = prepared.table["label"].to_numpy()[rows]
-    order = real_order(labels, steps, recipe.batch, SAMPLING_POWER, mix(seed, fold))
-    network = train(
-        prepared.images[rows],
-        labels,
-        order,
-        len(prepared.classes),
-        recipe,
-        seed,
-        device,
-        label="lesion encoder",
-    ).network
-    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    body = {"state": state, "classes": list(prepared.classes), "image_size": prepared.image_size}
-    buffer = io.BytesIO()
-    torch.save(body | {"training_groups": groups}, buffer)
-    write_atomic(path, buffer.getvalue())
-    write_json(card, settings | {"sha256": hashlib.sha256(buffer.getvalue()).hexdigest()})
-    return path

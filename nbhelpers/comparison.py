@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,19 +18,25 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .arms import ARMS, Arm, Pool, read_set, top_up, with_extra
-from .classifier import Recipe, predict, real_order, train
+from . import side_by_side
+from .arms import Arm
+from .classic_augmentation import upright
+from .classifier import Lesson, Recipe, Watched, predict, train
 from .config import mix
 from .errors import DataError, MetricError
-from .files import BROKEN_ARRAYS, sha256_file, write_atomic
+from .extras import Pool, filtered, read_pool, top_up, with_extra
+from .files import BROKEN_ARRAYS, sha256_arrays, sha256_file, write_atomic
 from .predictions import Predictions, save_predictions, score_table
 from .prepare import Prepared
+from .progress import progress
+from .row_order import real_order
 from .splits import parts
 
-VERSION = 1  # raise it when a change of code changes what a cell trains
+VERSION = 2  # raise it when a change of code changes what a cell trains
 NO_GENERATOR = -1
 
 Sets = Mapping[tuple[int, int], Path]  # (fold, generator seed) -> synthetic.npz
+Passed = Mapping[tuple[int, int], np.ndarray]  # the same -> bool (N,), what a filter let through
 
 
 @dataclass(frozen=True)
@@ -47,35 +53,68 @@ class Cell:
         made = f"-g{self.generator_seed}" if self.arm.extra else ""
         return f"{self.arm.name}-f{self.fold}{made}-s{self.classifier_seed}"
 
+    @property
+    def generator(self) -> tuple[int, int]:
+        return self.fold, self.generator_seed
+
+
+def plan(
+    arms: Iterable[Arm],
+    folds: Sequence[int],
+    seeds: Sequence[int],
+    generators: Iterable[tuple[int, int]] = (),
+) -> list[Cell]:
+    """The trainings of these arms on every fold with every classifier seed, and every generator
+    (fold, seed). DataError for a fold that an arm with extra images has no synthetic set for.
+    """
+    cells, generators = [], sorted(generators)
+    for fold in folds:
+        made = [seed for of, seed in generators if of == fold]
+        for arm in arms:
+            if arm.extra and not made:
+                raise DataError(
+                    f"no synthetic set of fold {fold}: "
+                    "train a generator on its training part, or leave the fold out."
+                )
+            which = made if arm.extra else [NO_GENERATOR]
+            cells += [Cell(arm, fold, g, s) for g in which for s in seeds]
+    return cells
+
 
 def compare(
     prepared: Prepared,
     folder: Path,
     recipe: Recipe,
-    sets: Sets,
-    folds: Sequence[int],
-    seeds: Sequence[int],
+    cells: Sequence[Cell],
     device: torch.device,
-    arms: Sequence[Arm] = ARMS,
+    sets: Sets | None = None,
+    passed: Passed | None = None,
+    workers: int = 1,
 ) -> Predictions:
-    """Softmax of every arm, fold and seed on validation and test images, also as
-    `folder/predictions.npz` and `classifier.csv`.
+    """Softmax of every cell on validation and test images, also as `folder/predictions.npz` and
+    `classifier.csv`.
 
     Each training is a file under `folder/predictions`: finished ones with the same data and
-    settings are read, not repeated.
+    settings are read, not repeated. `passed`: see `filters`, for arms with filtered images.
+    `workers`: see `side_by_side`.
+    LeakageError before any training when a generator has seen a held-out lesion.
     """
-    made = {key: read_set(path, prepared, key[0]) for key, path in sets.items() if key[0] in folds}
+    sets, passed = sets or {}, passed or {}
+    wanted = {cell.generator for cell in cells if cell.arm.extra}
+    made = {key: read_pool(sets[key], prepared, key[0], passed.get(key)) for key in sorted(wanted)}
     hashes = {key: sha256_file(sets[key]) for key in made}
-    found = []
-    for cell in plan(arms, folds, seeds, made):
-        path = folder / "predictions" / f"{cell.name}.npz"
-        key = (cell.fold, cell.generator_seed)
-        identity = _identity(cell, prepared, recipe, hashes.get(key, ""))
-        result = _finished(path, identity)
-        if result is None:
-            result = _train_cell(cell, prepared, recipe, made.get(key), device)
-            write_atomic(path, _packed(result | {"identity": np.array(identity)}))
-        found.append((cell, result))
+    filters = {key: sha256_arrays(passed[key]) for key in made if key in passed}
+    identities = {cell: _identity(cell, prepared, recipe, hashes, filters) for cell in cells}
+    places = {cell: folder / "predictions" / f"{cell.name}.npz" for cell in cells}
+    results = {cell: _finished(places[cell], identities[cell]) for cell in cells}
+    missing = [cell for cell in cells if results[cell] is None]
+    shared = (prepared, recipe, made, device)
+    trained = side_by_side.each(_train_cell, shared, missing, workers)
+    for cell, result in progress(trained, "training", total=len(missing), unit="classifiers"):
+        result |= {"identity": np.array(identities[cell])}
+        results[cell] = result
+        write_atomic(places[cell], _packed(result))
+    found = list(results.items())
     check_fair(found)
     predictions = _merge(found, prepared)
     save_predictions(folder / "predictions.npz", predictions)
@@ -84,34 +123,16 @@ def compare(
     return predictions
 
 
-def plan(
-    arms: Sequence[Arm],
-    folds: Sequence[int],
-    seeds: Sequence[int],
-    made: Mapping[tuple[int, int], Pool],
-) -> list[Cell]:
-    """The trainings of a comparison. DataError for a fold that an arm with extra images has no
-    synthetic set for.
-    """
-    cells = []
-    for fold in folds:
-        generators = sorted(seed for of, seed in made if of == fold)
-        for arm in arms:
-            if arm.extra and not generators:
-                raise DataError(
-                    f"no synthetic set of fold {fold}: "
-                    "train a generator on its training part, or leave the fold out."
-                )
-            which = generators if arm.extra else [NO_GENERATOR]
-            cells += [Cell(arm, fold, g, s) for g in which for s in seeds]
-    return cells
-
-
-def _identity(cell: Cell, prepared: Prepared, recipe: Recipe, made: str) -> str:
-    """SHA-256 of all that decides a cell's result: data, settings, seeds, synthetic set."""
+def _identity(
+    cell: Cell, prepared: Prepared, recipe: Recipe, hashes: Mapping, filters: Mapping
+) -> str:
+    """SHA-256 of all that decides a cell's result: data, settings, seeds, synthetic set, filter."""
+    made = hashes.get(cell.generator, "") if cell.arm.extra else ""
+    made += filters.get(cell.generator, "") if cell.arm.extra is filtered else ""
     what = {"version": VERSION, "arm": cell.arm.settings, "recipe": asdict(recipe), "made": made}
     what |= {
         "data": prepared.manifest["sha256"],
+        "task": prepared.manifest.get("task", ""),
         "seeds": [cell.fold, cell.generator_seed, cell.classifier_seed],
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
@@ -134,72 +155,107 @@ def _packed(arrays: dict[str, np.ndarray]) -> bytes:
 
 
 def _train_cell(
-    cell: Cell, prepared: Prepared, recipe: Recipe, made: Pool | None, device: torch.device
+    prepared: Prepared,
+    recipe: Recipe,
+    sets: Mapping[tuple[int, int], Pool],
+    device: torch.device,
+    cell: Cell,
 ) -> dict[str, np.ndarray]:
     """Rows and softmax of the held-out images, and what `check_fair` compares between arms."""
-    start = time.monotonic()
+    start, arm = time.monotonic(), cell.arm
     rows = parts(prepared.table, cell.fold)
-    labels = prepared.table["label"].to_numpy(np.int64)
-    real = Pool(prepared.images[rows["train"]], labels[rows["train"]])
+    has_up = prepared.manifest.get("upright", False)
+    labels, groups = (prepared.table[name].to_numpy() for name in ("label", "group_id"))
     seed = mix(cell.classifier_seed, cell.fold)
-    base = real_order(real.labels, recipe.steps, recipe.batch, cell.arm.sampling_power, seed)
-    pool, order = _with_arm(cell, real, made, base, seed, len(prepared.classes))
-    outputs, augment = len(prepared.classes), cell.arm.augment
-    trained = train(
-        pool.images, pool.labels, order, outputs, recipe, seed, device, augment, cell.name
+    train_rows = fewer_lesions(groups, labels, rows["train"], arm.share, seed)
+    real = Pool(prepared.images[train_rows], labels[train_rows])
+    made = sets.get(cell.generator)
+    pool, order = _fed(cell, real, made, recipe, seed, len(prepared.classes))
+    augment = upright(arm.augment) if has_up else arm.augment
+    lesson = Lesson(
+        pool.images, pool.labels, order, len(prepared.classes), augment, arm.loss, arm.blend
     )
+    seen = rows["validation"]
+    watched = Watched(prepared.images[seen], labels[seen], groups[seen]) if recipe.looks else None
+    trained = train(lesson, recipe, seed, device, cell.name, watched)
     held_out = np.concatenate([rows["validation"], rows["test"]])
+    views = 1 if has_up else 8
     return {
         "rows": held_out,
-        "softmax": predict(trained.network, prepared.images[held_out], device),
-        "real_order": _digest(base),
-        "label_order": _digest(pool.labels[order]),
+        "softmax": predict(trained.network, prepared.images[held_out], device, views=views),
+        "label_order": np.array(sha256_arrays(pool.labels[order])),
         "steps": np.array(len(order)),
+        "kept": np.array(trained.kept),
         "extra": np.bincount(pool.labels[len(real.labels) :], minlength=len(prepared.classes)),
+        "lesions": np.array(len(set(groups[train_rows]))),
         "seconds": np.array(time.monotonic() - start),
     }
 
 
-def _with_arm(
-    cell: Cell, real: Pool, made: Pool | None, base: np.ndarray, seed: int, classes: int
+def fewer_lesions(
+    groups: np.ndarray, labels: np.ndarray, rows: np.ndarray, share: float, seed: int
+) -> np.ndarray:
+    """Those of `rows` whose lesion is in the first `share` of its class's lesions, at least one, in
+    an order that the seed decides: a smaller share is part of a larger one."""
+    if share >= 1:
+        return rows
+    lesions = pd.DataFrame({"group": groups[rows], "label": labels[rows]}).drop_duplicates("group")
+    lesions = lesions.sample(frac=1, random_state=np.random.default_rng(mix(seed, 4)))
+    by_class = lesions.groupby("label")["group"]
+    place, count = by_class.cumcount(), by_class.transform("size")
+    kept = lesions["group"][place < np.maximum(1, np.round(share * count))]
+    return rows[np.isin(groups[rows], kept)]
+
+
+def _fed(
+    cell: Cell, real: Pool, made: Pool | None, recipe: Recipe, seed: int, classes: int
 ) -> tuple[Pool, np.ndarray]:
     """The images an arm trains on, and the order it shows them in."""
-    if cell.arm.extra is None:
-        return real, base
-    counts = top_up(real.labels, made.labels, cell.arm.dose, classes)
-    if not counts.any():
+    arm = cell.arm
+
+    def ordered(labels: np.ndarray) -> np.ndarray:
+        return real_order(labels, recipe.steps, recipe.batch, arm.sampling_power, seed)
+
+    if arm.extra is None:
+        return real, ordered(real.labels)
+    counts = top_up(real.labels, made.labels, arm.dose, classes)
+    if arm.place == "alone":
+        counts = np.bincount(made.labels, minlength=classes)
+    missing = counts == 0 if arm.place == "alone" else np.array(not counts.any())
+    if missing.any():
         raise DataError(
-            f"arm {cell.arm.name!r}: the synthetic set of fold {cell.fold} has no image of a tail "
-            "class: sample those classes."
+            f"arm {arm.name!r}: the synthetic set of fold {cell.fold} has no image of "
+            + ("every" if arm.place == "alone" else "a tail")
+            + " class: sample those classes."
         )
-    extra = cell.arm.extra(real, made, counts, mix(cell.generator_seed, cell.fold))
-    both = Pool(
-        np.concatenate([real.images, extra.images]), np.concatenate([real.labels, extra.labels])
-    )
-    return both, with_extra(base, real.labels, extra.labels, mix(seed, 1))
-
-
-def _digest(array: np.ndarray) -> np.ndarray:
-    return np.array(hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest())
+    extra = arm.extra(real, made, counts, mix(cell.generator_seed, cell.fold))
+    images, labels = (np.concatenate([getattr(x, name) for x in (real, extra)])
+                      for name in ("images", "labels"))  # fmt: skip
+    if arm.place == "add":
+        return Pool(images, labels), ordered(labels)
+    order = ordered(real.labels)
+    alone = arm.place == "alone"
+    return Pool(images, labels), with_extra(order, real.labels, extra.labels, mix(seed, 1), alone)
 
 
 def check_fair(found: list[tuple[Cell, dict[str, np.ndarray]]]) -> None:
-    """Raises MetricError unless the arms of a fold and seed took equal steps over equal labels and
-    were tested on equal images.
+    """Raises MetricError unless all arms of a fold were tested on the same images after as many
+    steps, and those of a class prior and seed were shown the same labels.
     """
-    seen: dict[tuple, tuple[str, dict]] = {}
+    seen: dict[tuple, tuple[str, str]] = {}
     for cell, result in found:
-        equal = {"steps": int(result["steps"]), "tested images": _digest(result["rows"]).item()}
-        equal |= {
-            name.replace("_", " "): str(result[name]) for name in ("real_order", "label_order")
-        }
-        key = (cell.fold, cell.classifier_seed, cell.arm.sampling_power)
-        other, expected = seen.setdefault(key, (cell.name, equal))
-        for what in (w for w in equal if equal[w] != expected[w]):
-            raise MetricError(
-                f"{cell.name} and {other} differ in {what}: "
-                "delete their files in predictions/ and run again."
-            )
+        trained = (cell.fold, cell.classifier_seed, cell.arm.prior)
+        for what, key, value in (
+            ("steps", cell.fold, str(result["steps"])),
+            ("tested images", cell.fold, sha256_arrays(result["rows"])),
+            ("label order", trained, str(result["label_order"])),
+        ):
+            other, expected = seen.setdefault((what, key), (cell.name, value))
+            if value != expected:
+                raise MetricError(
+                    f"{cell.name} and {other} differ in {what}: "
+                    "delete their files in predictions/ and run again."
+                )
 
 
 def _merge(found: list[tuple[Cell, dict[str, np.ndarray]]], prepared: Prepared) -> Predictions:

@@ -14,6 +14,7 @@ from pathlib import Path
 from .errors import NbhelpersError
 
 ENOUGH_DISK = 5e9  # bytes: one run with its prepared data
+DOWNLOADED = ("ham10000", "digits")  # data that `nbhelpers download` fetches
 ENOUGH_MEMORY = 4e9
 
 
@@ -154,15 +155,17 @@ def data_folder(root: Path) -> Path:
 
 
 def _data(root: Path) -> Iterator[Finding]:
-    from .datasets import READERS, read
+    from .datasets import BUILT_IN, READERS, read
 
-    yield Finding("data: phantom", "is drawn when it is needed")
-    for name in (name for name in READERS if name not in ("phantom", "folder")):
+    for name in BUILT_IN:
+        yield Finding(f"data: {name}", "is drawn when it is needed")
+    for name in (name for name in READERS if name not in (*BUILT_IN, "folder")):
         place = data_folder(root) / "raw" / name
         try:
             yield Finding(f"data: {name}", f"{len(read(name, place).table)} images")
         except NbhelpersError:
-            remedy = f"nbhelpers download {name}, or --source DIR"
+            fetched = f"nbhelpers download {name}, or " * (name in DOWNLOADED)
+            remedy = f"{fetched}--source DIR with a copy of yours (data/README.md)"
             yield Finding(f"data: {name}", "not here", remedy, required=False)
     made = [p.parent.name for p in (data_folder(root) / "prepared").glob("[!.]*/manifest.json")]
     yield Finding("prepared", ", ".join(sorted(made)) or "nothing yet")
@@ -170,10 +173,10 @@ def _data(root: Path) -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     """Pretrained networks in torch's cache. None is needed: what lacks one says so in its place."""
-    from .backbones import BACKBONES, imagenet_file
+    from .backbones import BACKBONES, imagenet_file, published
     from .features import inception_path
 
-    for name in BACKBONES:
+    for name in dict.fromkeys(map(published, BACKBONES)):
         without = "training starts from random weights"
         yield _optional(f"ImageNet {name}", imagenet_file(name), without)
     without = "FID in Inception's features is not computed: nbhelpers download inception"

@@ -82,10 +82,12 @@ def read_generated(folder: Path, prepared: Prepared) -> list[Generated]:
     if not found:
         raise DataError(f"{folder} holds no synthetic set: run the notebook of this GAN first.")
     refuse_other_data(folder, prepared)
-    return [_read_set(path, prepared) for path in found]
+    return [read_set(path, prepared) for path in found]
 
 
-def _read_set(path: Path, prepared: Prepared) -> Generated:
+def read_set(path: Path, prepared: Prepared) -> Generated:
+    """The synthetic set in `path`, its labels in the order of `prepared.classes`. DataError or
+    MetricError when it does not fit these data."""
     try:
         with np.load(path, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
@@ -106,13 +108,17 @@ def _read_set(path: Path, prepared: Prepared) -> Generated:
         raise DataError(
             f"{path}: {len(images)} images and {len(content['labels'])} labels: sample again."
         )
-    unknown = set(content["classes"].tolist()) - set(prepared.classes)
+    of = prepared.manifest.get("of") or {name: name for name in prepared.classes}
+    unknown = set(content["classes"].tolist()) - set(of)
     if unknown:
         raise DataError(
             f"{path}: classes {sorted(unknown)} are not in the prepared data: sample again."
         )
-    place = np.array([prepared.classes.index(name) for name in content["classes"]])
-    return Generated(images, place[content["labels"]], groups)
+    # a diagnosis that the task leaves out has no place
+    place = np.array([(*prepared.classes, "").index(of[name]) for name in content["classes"]])
+    labels = place[content["labels"]]
+    kept = labels < len(prepared.classes)
+    return Generated(images if kept.all() else images[kept], labels[kept], groups)
 
 
 def refuse_leak(folder: Path, sets: list[Generated], real: HeldOut) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
-from .backbones import backbone, imagenet_file
+from .backbones import Backbone, backbone, imagenet_file
 from .download import Remote
 from .errors import DataError, MetricError
 from .files import read_json, sha256_file, write_atomic
@@ -98,11 +98,10 @@ def _enlarged(look: Callable[[Tensor], Tensor], size: int) -> Callable[[Tensor],
 
 
 @_drawn_apart
-def lesion_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
-    """The project's own ResNet-18, which has learned a fold's training lesions
-    (`classifier.train_encoder`), without its head.
+def lesion_network(path: Path) -> tuple[Backbone, dict, str]:
+    """The project's own ResNet-18 with its head, which has learned a fold's training lesions
+    (`lesion_encoder.train_encoder`), what its file says beside the weights, and the SHA-256.
 
-    In bfloat16 where the device multiplies in it: that moved ten GANs' KID by 1.4 % at most.
     DataError when `path` is missing, damaged, or not such a file.
     """
     path = Path(path)
@@ -121,9 +120,16 @@ def lesion_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
         raise DataError(
             f"{path} is no lesion encoder ({type(error).__name__}): delete it, run notebook 21."
         ) from error
+    return network.eval(), body, sha256
+
+
+def lesion_encoder(path: Path, device: torch.device | str = "cpu") -> Encoder:
+    """`lesion_network` without its head. In bfloat16 where the device multiplies in it: that moved
+    ten GANs' KID by 1.4 % at most."""
+    network, body, sha256 = lesion_network(path)
     place = torch.device(device)
     precision = torch.bfloat16 if fastest(place) is torch.bfloat16 else torch.float32
-    look = _one_length(_frozen(fuse(network.body.eval()), place).to(precision), 512)
+    look = _one_length(_frozen(fuse(network.body), place).to(precision), 512)
     told = {"training_groups": tuple(body["training_groups"]), "image_size": body["image_size"]}
     return Encoder("lesion ResNet-18", 512, sha256, look, place, precision, **told)
 

@@ -3,9 +3,12 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +80,30 @@ def sha256_arrays(*arrays: np.ndarray) -> str:
         digest.update(f"{plain.shape} {plain.dtype.str}".encode())
         digest.update(np.ascontiguousarray(plain))
     return digest.hexdigest()
+
+
+@contextmanager
+def whole_folder(to: Path) -> Iterator[Path]:
+    """A new folder to fill, which takes the place of `to` when the block ends well; otherwise `to`
+    is left as it was. DataError when the disk refuses."""
+    building = to.with_name(f".{to.name}.{os.getpid()}")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        yield building
+        _swap(building, to)
+    except OSError as error:
+        raise DataError(
+            f"{to} could not be written ({error.strerror}): free space or choose another (--to)."
+        ) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _swap(new: Path, place: Path) -> None:
+    """Puts the folder `new` in `place`; the old one goes only when the new one stands."""
+    old = new.with_name(f"{new.name}.old")
+    if place.exists():
+        os.replace(place, old)
+    os.replace(new, place)
+    shutil.rmtree(old, ignore_errors=True)

@@ -53,10 +53,10 @@ class Job:
         return rows
 
     def build(self, prepared: Prepared) -> GAN:
-        """The GAN with its first weights, which follow from the seed."""
+        """The GAN with its first weights, which follow from seed and fold."""
         kind = GANS[one_of("GAN", self.gan, GANS)]
         with torch.random.fork_rng([]):
-            torch.manual_seed(mix(self.seed, 0))
+            torch.manual_seed(mix(self.seed, self.fold))
             size, classes = self.image_size(prepared), len(prepared.classes)
             return kind(size, classes, **self._settings(prepared))
 

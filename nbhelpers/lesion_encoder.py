@@ -1,15 +1,25 @@
 """The encoder that judges checkpoints: a classifier's body, trained once for a run and a fold."""
 
+import hashlib
+import io
 from pathlib import Path
 
 import torch
 
 from . import features
-from .classifier import ENCODER_CARD, train_encoder
+from .classic_augmentation import CLASSIC, upright
+from .classifier import Lesson, Recipe, train
+from .config import mix
 from .features import Encoder
-from .files import read_json
+from .files import read_json, sha256_file, write_atomic, write_json
 from .prepare import Prepared
+from .row_order import real_order
+from .splits import groups_hash, parts
 
+CARD = "encoder.json"
+SAMPLING_POWER = 0.5  # sampling weight of an image is its class's count to the power -0.5
+KINDS = ("task", "upright")  # of data; older cards of plain ones do not name them
+TOLD = ("backbone", "steps", "batch", "learning_rate", "weight_decay", "label_smoothing")
 SEED = 0  # its own, so that runs of other seeds are judged by one judge
 
 
@@ -18,19 +28,77 @@ def trained_encoder(
 ) -> Encoder:
     """The lesion encoder in `folder/encoder` (`encoder_fold_1` of fold 1, ...), trained on the
     fold's training part when it is not there."""
-    path = train_encoder(prepared, fold, steps, SEED, device, _place(folder, fold))
-    return features.lesion_encoder(path, device)
+    place = _place(prepared, fold, folder)
+    return features.lesion_encoder(
+        train_encoder(prepared, fold, steps, SEED, device, place), device
+    )
+
+
+def the_runs_classifier(
+    prepared: Prepared, fold: int, steps: int, device: torch.device, folder: Path
+) -> Path:
+    """The file of `trained_encoder`, head and all, but one that the run in `folder` has already
+    keeps its own number of steps: a run has one judge, whoever asks. A task has one of its own."""
+    place = _place(prepared, fold, folder)
+    steps = read_json(place / CARD)["steps"] if (place / CARD).exists() else steps
+    return train_encoder(prepared, fold, steps, SEED, device, place)
 
 
 def the_runs_encoder(
     prepared: Prepared, fold: int, steps: int, device: torch.device, folder: Path
 ) -> Encoder:
-    """`trained_encoder`, but one that the run in `folder` has already keeps its own number of
-    steps: a run has one judge, whoever asks."""
-    card = _place(folder, fold) / ENCODER_CARD
-    steps = read_json(card)["steps"] if card.exists() else steps
-    return trained_encoder(prepared, fold, steps, device, folder)
+    """`the_runs_classifier` without its head."""
+    path = the_runs_classifier(prepared, fold, steps, device, folder)
+    return features.lesion_encoder(path, device)
 
 
-def _place(folder: Path, fold: int) -> Path:
-    return Path(folder) / (f"encoder_fold_{fold}" if fold else "encoder")
+def _place(prepared: Prepared, fold: int, folder: Path) -> Path:
+    task = prepared.manifest.get("task", "").replace(" ", "_")
+    return Path(folder) / "_".join(["encoder", *filter(None, [task, f"fold_{fold}" * bool(fold)])])
+
+
+def train_encoder(
+    prepared: Prepared, fold: int, steps: int, seed: int, device: torch.device, folder: Path
+) -> Path:
+    """`folder/encoder.pt`: a ResNet-18 that has learned this fold's training lesions and no other,
+    for use as a feature extractor.
+
+    A dictionary of `state` (CPU tensors), `classes`, `image_size`, `training_groups`. Kept as it is
+    when `encoder.json` says that it was made with the same data and settings and its bytes are
+    intact.
+    """
+    rows = parts(prepared.table, fold)["train"]
+    recipe = Recipe(steps=steps, batch=min(64, len(rows)))
+    groups = sorted(set(prepared.table["group_id"].iloc[rows]))
+    settings = {name: getattr(recipe, name) for name in TOLD}
+    settings |= {"seed": seed, "fold": fold, "training_groups": groups_hash(groups)}
+    settings |= {"data": prepared.manifest["sha256"]}
+    settings |= {key: prepared.manifest[key] for key in KINDS if prepared.manifest.get(key)}
+    path, card = Path(folder) / "encoder.pt", Path(folder) / CARD
+    if (
+        path.exists()
+        and card.exists()
+        and read_json(card) == settings | {"sha256": sha256_file(path)}
+    ):
+        return path
+    labels = prepared.table["label"].to_numpy()[rows]
+    order = real_order(labels, steps, recipe.batch, SAMPLING_POWER, mix(seed, fold))
+    augment = upright(CLASSIC) if prepared.manifest.get("upright") else CLASSIC
+    lesson = Lesson(prepared.images[rows], labels, order, len(prepared.classes), augment)
+    network = train(lesson, recipe, seed, device, "lesion encoder").network
+    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+    body = {"state": state, "classes": list(prepared.classes), "image_size": prepared.image_size}
+    buffer = io.BytesIO()
+    torch.save(body | {"training_groups": groups}, buffer)
+    write_atomic(path, buffer.getvalue())
+    write_json(card, settings | {"sha256": hashlib.sha256(buffer.getvalue()).hexdigest()})
+    return path
+
+
+def trained_classifier(
+    prepared: Prepared, fold: int, steps: int, device: torch.device, folder: Path
+) -> Path:
+    """The file of `trained_encoder`, head and all; for a task with other classes one of its own."""
+    task = prepared.manifest.get("task", "")
+    place = Path(folder) / task.replace(" ", "_") if task else Path(folder)
+    return train_encoder(prepared, fold, steps, SEED, device, _place(place, fold))

@@ -16,8 +16,9 @@ from . import __version__, config, datasets, prepare
 from .errors import DataError, UsageError
 from .features import Encoder
 from .files import write_atomic
-from .lesion_encoder import the_runs_encoder
+from .lesion_encoder import the_runs_classifier, the_runs_encoder
 from .run_places import places
+from .side_by_side import workers_for
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,17 @@ class Run:
         trained first when it is not there."""
         steps = self.preset.encoder_steps
         return the_runs_encoder(prepared, 0, steps, self.device, self.folder)
+
+    def classifier(self, prepared: prepare.Prepared, fold: int) -> Path:
+        """The file of the classifier behind `encoder`, of any fold, for the filter of generated
+        images; it is trained first when it is not there."""
+        steps = self.preset.encoder_steps
+        return the_runs_classifier(prepared, fold, steps, self.device, self.folder)
+
+    @property
+    def workers(self) -> int:
+        """How many classifiers are trained side by side."""
+        return workers_for(self.device)
 
     def gan_folder(self, name: str) -> Path:
         return self.folder / "gans" / name

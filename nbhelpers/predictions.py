@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.special import ndtri
+from sklearn.metrics import precision_recall_fscore_support
 
 from .errors import DataError
 from .files import BROKEN_ARRAYS, write_atomic
+from .scores import auc, average_precision, brier, calibration_error, sensitivity
 
 CONFIDENCE = 0.95
+SENSITIVE = ("mel", "malignant")  # classes that must not be missed
+RARE = ("df",)  # beside these, classes whose precision-recall curve is reported
 COLUMNS = (
     "image_id",
     "group_id",
@@ -119,44 +123,42 @@ def recalls(label: np.ndarray, guess: np.ndarray, classes: tuple[str, ...]) -> p
 
 
 def scores(label: np.ndarray, softmax: np.ndarray, classes: tuple[str, ...]) -> pd.DataFrame:
-    """metric, value, reason: balanced_accuracy, macro_f1, macro_auc, accuracy, majority_share, then
-    recall and precision a class.
+    """metric, value, reason: balanced_accuracy, macro_f1, macro_auc, accuracy, majority_share, ece,
+    brier, recall and precision a class; then, of those of `SENSITIVE` and `RARE` that the task has,
+    sensitivity at 90 % specificity and average precision (PR-AUC).
 
-    `label` int (N,), `softmax` (N, K). A mean over classes is NaN, with the reason, when a class
-    has no lesion.
+    `label` int (N,), `softmax` (N, K) with rows that sum to 1. What is not defined, such as a mean
+    over classes when one has no lesion, is NaN with the reason.
     """
     guess = softmax.argmax(1)
     table = recalls(label, guess, classes)
+    support, numbers = table["support"].to_numpy(), range(len(classes))
+    precision, _, f1, _ = precision_recall_fscore_support(
+        label, guess, labels=numbers, zero_division=0
+    )
+    areas = [auc(label == c, softmax[:, c]) for c in numbers]
     reason = "; ".join(filter(None, table["reason"]))
-    predicted = np.bincount(guess, minlength=len(classes))
-    hits = table["recall"].fillna(0).to_numpy() * table["support"].to_numpy()
-    f1 = 2 * hits / np.maximum(table["support"] + predicted, 1)
-    auc = [_auc(label == c, softmax[:, c]) for c in range(len(classes))]
-    means = {
-        "balanced_accuracy": table["recall"],
-        "macro_f1": f1.where(table["support"] > 0),
-        "macro_auc": pd.Series(auc),
-    }
-    rows = [(name, values.mean(skipna=False), reason) for name, values in means.items()]
-    rows.append(("accuracy", float((guess == label).mean()), ""))
-    rows.append(("majority_share", float(np.bincount(label).max() / len(label)), ""))
+    rows = [
+        ("balanced_accuracy", table["recall"].mean(skipna=False), reason),
+        ("macro_f1", np.where(support > 0, f1, np.nan).mean(), reason),
+        ("macro_auc", np.mean(areas), reason),
+        ("accuracy", float((guess == label).mean()), ""),
+        ("majority_share", float(np.bincount(label).max() / len(label)), ""),
+        ("ece", calibration_error(label, softmax), ""),
+        ("brier", brier(label, softmax), ""),
+    ]
     for c, name in enumerate(classes):
         rows.append((f"recall_{name}", table["recall"][c], table["reason"][c]))
-        never = "" if predicted[c] else f"{name} is never predicted"
-        rows.append((f"precision_{name}", np.nan if never else hits[c] / predicted[c], never))
+        never = "" if (guess == c).any() else f"{name} is never predicted"
+        rows.append((f"precision_{name}", np.nan if never else precision[c], never))
+    for c, name in enumerate(classes):
+        positive, score = label == c, softmax[:, c]
+        why = table["reason"][c] or (f"every lesion is {name} here" if positive.all() else "")
+        if name in SENSITIVE:
+            rows.append((f"sensitivity_{name}_at_90", sensitivity(positive, score), why))
+        if name in (*SENSITIVE, *RARE):
+            rows.append((f"average_precision_{name}", average_precision(positive, score), why))
     return pd.DataFrame(rows, columns=["metric", "value", "reason"])
-
-
-def _auc(positive: np.ndarray, score: np.ndarray) -> float:
-    """Chance that a positive outranks a negative, ties half (Mann-Whitney); NaN when one side is
-    empty.
-    """
-    up, down = int(positive.sum()), int((~positive).sum())
-    if not (up and down):
-        return float("nan")
-    return float(
-        (pd.Series(score).rank().to_numpy()[positive].sum() - up * (up + 1) / 2) / (up * down)
-    )
 
 
 def score_table(predictions: Predictions) -> pd.DataFrame:
@@ -188,3 +190,31 @@ def one_replicate(predictions: Predictions) -> Predictions:
 def confusion(label: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
     """Counts int64 (K, K): true class by predicted class."""
     return np.bincount(label * classes + guess, minlength=classes**2).reshape(classes, classes)
+
+
+def lesion_recall(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> np.ndarray:
+    """Recall by lesion of each class (K,): softmax (N, K) averaged over a lesion's images. NaN for
+    a class that is not there."""
+    true, mean = _by_lesion(label, groups, softmax)
+    classes = softmax.shape[1]
+    hits = np.bincount(true[mean.argmax(1) == true], minlength=classes)
+    with np.errstate(invalid="ignore"):
+        return hits / np.bincount(true, minlength=classes)
+
+
+def balanced_log_loss(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> float:
+    """-log of the softmax (N, K) that a lesion's class gets, averaged over its images: mean over
+    the lesions of a class, then over the classes that are there."""
+    true, mean = _by_lesion(label, groups, softmax)
+    loss = -np.log(np.maximum(mean[np.arange(len(true)), true], 1e-12))
+    return float(np.mean([loss[true == c].mean() for c in np.unique(true)]))
+
+
+def _by_lesion(
+    label: np.ndarray, groups: np.ndarray, softmax: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (L,) and mean softmax (L, K) of the lesions."""
+    first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
+    mean = np.zeros((len(first), softmax.shape[1]))
+    np.add.at(mean, number, softmax)
+    return label[first], mean / np.bincount(number)[:, None]

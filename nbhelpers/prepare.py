@@ -10,7 +10,6 @@ import csv
 import hashlib
 import io
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ import pandas as pd
 from .config import FOLDS, check_stored_size
 from .datasets import Palette, RawDataset
 from .errors import DataError, one_of
-from .files import read_json, sha256_file, write_atomic, write_json
+from .files import read_json, sha256_file, whole_folder, write_atomic, write_json
 from .near_duplicates import merge_groups
 from .pictures import file_of, read_mask, try_image
 from .progress import progress
@@ -87,28 +86,9 @@ def prepare(
     if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
         return load_prepared(to)
     _refuse_foreign(to)
-    building = to.with_name(f".{to.name}.{os.getpid()}")
-    shutil.rmtree(building, ignore_errors=True)
-    try:
-        building.mkdir(parents=True)
+    with whole_folder(to) as building:
         _build(raw, building, wanted, strict)
-        _swap(building, to)
-    except OSError as error:
-        raise DataError(
-            f"{to} could not be written ({error.strerror}): free space or choose --to."
-        ) from error
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
     return load_prepared(to)
-
-
-def _swap(new: Path, place: Path) -> None:
-    """Puts the folder `new` in `place`; the old one goes only when the new one stands."""
-    old = new.with_name(f"{new.name}.old")
-    if place.exists():
-        os.replace(place, old)
-    os.replace(new, place)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_foreign(to: Path) -> None:

@@ -5,10 +5,13 @@ import pytest
 import torch
 from small_lesions import coloured, tiny
 
-from nbhelpers import classifier, features
+from nbhelpers import classifier, features, lesion_encoder
 from nbhelpers.backbones import BACKBONES
-from nbhelpers.classifier import Augmentation, Recipe, predict, real_order, train, train_encoder
+from nbhelpers.classic_augmentation import CLASSIC, Augmentation, upright
+from nbhelpers.classifier import Lesson, Recipe, Watched, predict, train
 from nbhelpers.errors import TrainingError
+from nbhelpers.lesion_encoder import train_encoder
+from nbhelpers.row_order import real_order
 from nbhelpers.splits import parts
 
 CPU = torch.device("cpu")
@@ -52,7 +55,7 @@ def generator(seed):
 def test_augmentation_is_decided_by_its_generator_alone():
     images = torch.rand(6, 3, 16, 16) * 2 - 1
     before = torch.get_rng_state()
-    first, same, other = (classifier.CLASSIC(images, generator(s)) for s in (1, 1, 2))
+    first, same, other = (CLASSIC(images, generator(s)) for s in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
     assert torch.equal(before, torch.get_rng_state())
@@ -61,12 +64,14 @@ def test_augmentation_is_decided_by_its_generator_alone():
 
 def test_augmentation_without_strength_is_one_of_eight_views():
     images = torch.rand(40, 3, 16, 16) * 2 - 1
-    still = Augmentation(0, 0, 0, 0, 0, 0, erase_chance=0)(images, generator(0))
+    nothing = Augmentation(0, 0, 0, 0, 0, 0, erase_chance=0)
+    still = nothing(images, generator(0))
     quarter = [torch.rot90(images, k, (2, 3)) for k in range(4)]
     views = torch.stack([*quarter, *(view.flip(3) for view in quarter)])
     gap = (views - still).abs().amax((2, 3, 4))  # (8, 40)
     assert (gap.min(0).values < 1e-4).all()
     assert len(set(gap.argmin(0).tolist())) == 8
+    assert torch.allclose(upright(nothing)(images, generator(0)), images, atol=1e-4)
 
 
 def test_erasing_covers_some_images_and_not_others():
@@ -76,11 +81,12 @@ def test_erasing_covers_some_images_and_not_others():
     assert 0.15 < erased < 0.35
 
 
-def test_training_repeats_and_leaves_the_random_state_alone():
+@pytest.mark.parametrize("blend", classifier.BLENDS)
+def test_training_repeats_and_leaves_the_random_state_alone(blend):
     images, labels = coloured(LABELS), LABELS
-    order = real_order(labels, 4, 8, 0.5, 0)
+    lesson = Lesson(images, labels, real_order(labels, 4, 8, 0.5, 0), 3, blend=blend)
     before = torch.get_rng_state()
-    first, same, other = (train(images, labels, order, 3, SMALL, s, CPU) for s in (0, 0, 1))
+    first, same, other = (train(lesson, SMALL, s, CPU) for s in (0, 0, 1))
     assert torch.equal(before, torch.get_rng_state())
     assert np.array_equal(first.losses, same.losses)
     assert not np.array_equal(first.losses, other.losses)
@@ -91,7 +97,8 @@ def test_training_repeats_and_leaves_the_random_state_alone():
 
 def test_a_colour_is_learned_and_views_are_averaged():
     order = real_order(LABELS, 30, 16, 1.0, 0)
-    trained = train(coloured(LABELS), LABELS, order, 3, Recipe(steps=30, batch=16), 0, CPU)
+    lesson = Lesson(coloured(LABELS), LABELS, order, 3)
+    trained = train(lesson, Recipe(steps=30, batch=16), 0, CPU)
     unseen = coloured(LABELS, seed=1)
     softmax = predict(trained.network, unseen, CPU, batch=50)
     assert (softmax.argmax(1) == LABELS).mean() > 0.95
@@ -104,7 +111,7 @@ def test_a_loss_that_is_not_finite_stops_with_its_step():
     recipe = Recipe(steps=6, batch=8, learning_rate=1e38)
     order = real_order(LABELS, 6, 8, 0.5, 0)
     with pytest.raises(TrainingError, match=r"bad: the loss is not finite at step \d"):
-        train(coloured(LABELS), LABELS, order, 3, recipe, 0, CPU, label="bad")
+        train(Lesson(coloured(LABELS), LABELS, order, 3), recipe, 0, CPU, "bad")
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -112,15 +119,107 @@ def test_every_backbone_trains(name):
     recipe = Recipe(name, steps=2, batch=8)
     order = real_order(LABELS, 2, 8, 0.5, 0)
     images = np.kron(coloured(LABELS), np.ones((1, 4, 4, 1), np.uint8))  # 64 px
-    assert np.isfinite(train(images, LABELS, order, 3, recipe, 0, CPU).losses).all()
+    assert np.isfinite(train(Lesson(images, LABELS, order, 3), recipe, 0, CPU).losses).all()
+
+
+def question(loss, power=0.0, blend="", smoothing=0.0):
+    order = real_order(LABELS, 7, 20, power, 0)
+    recipe = Recipe(label_smoothing=smoothing)
+    lesson = Lesson(coloured(LABELS), LABELS, order, 3, loss=loss, blend=blend)
+    return lesson.shares, classifier._Question(lesson, recipe, CPU)
+
+
+def loss_of(asked, logit, target):
+    weights = torch.nn.Parameter(logit.clone())
+    return float(asked.descend(weights, target, torch.optim.SGD([weights], 0.0)))
+
+
+def test_each_loss_is_the_one_of_its_paper():
+    target, logit = torch.tensor([0, 1, 2, 2]), torch.randn(4, 3)
+    plain = torch.nn.functional.cross_entropy(logit, target, reduction="none")
+    shares, asked = question("plain")
+    assert loss_of(asked, logit, target) == pytest.approx(float(plain.mean()), rel=1e-5)
+    _, asked = question("class_weights")
+    weight = 1 / shares[target]
+    expected = float((weight * plain).sum() / weight.sum())
+    assert loss_of(asked, logit, target) == pytest.approx(expected, rel=1e-5)
+    _, asked = question("logit_adjusted")
+    moved = torch.nn.functional.cross_entropy(logit + shares.log(), target)
+    assert loss_of(asked, logit, target) == pytest.approx(float(moved), rel=1e-5)
+
+
+def test_a_balanced_sampler_leaves_nothing_to_adjust():
+    target, logit = torch.tensor([0, 1, 2, 2]), torch.randn(4, 3)
+    losses = [loss_of(question(loss, 1.0)[1], logit, target) for loss in classifier.LOSSES]
+    assert losses == pytest.approx([losses[0]] * 3, rel=0.03)
+
+
+@pytest.mark.parametrize("blend", classifier.BLENDS[1:])
+def test_blended_images_carry_the_shares_of_both_labels(blend):
+    _, asked = question("plain", blend=blend)
+    images, labels = torch.zeros(8, 3, 16, 16), torch.tensor([0, 1] * 4)
+    images[labels == 1] = 1.0
+    seen, wanted = asked.blended(images, labels, 5)
+    assert wanted.shape == (8, 3) and torch.allclose(wanted.sum(1), torch.ones(8))
+    assert torch.allclose(seen.mean((1, 2, 3)), wanted[:, 1], atol=1e-5)
+    assert torch.equal(seen, asked.blended(images, labels, 5)[0])
+    draws = [asked.blended(images, labels, s)[1] for s in range(20)]
+    assert any(((one > 0.01) & (one < 0.99)).any() for one in draws)
+
+
+def watched(labels=LABELS):
+    return Watched(
+        coloured(labels, seed=2), labels, np.array([f"L{i}" for i in range(len(labels))])
+    )
+
+
+def test_the_best_look_at_validation_is_kept(monkeypatch):
+    lesson = Lesson(coloured(LABELS), LABELS, real_order(LABELS, 12, 8, 1.0, 0), 3)
+    answers = iter([0.2, 0.9, 0.5])
+    states = []
+
+    def predicted(network, images, device, views):
+        states.append({name: value.clone() for name, value in network.state_dict().items()})
+        right = next(answers) > np.linspace(0, 1, len(LABELS), endpoint=False)
+        guess = np.where(right, LABELS, (LABELS + 1) % 3)
+        return np.eye(3)[guess]
+
+    monkeypatch.setattr(classifier, "predict", predicted)
+    trained = train(lesson, Recipe(steps=12, batch=8, looks=3), 0, CPU, watched=watched())
+    assert list(trained.looks) == [8, 10, 12] and trained.kept == 10
+    kept = trained.network.state_dict()
+    assert all(torch.equal(kept[name], value) for name, value in states[1].items())
+    assert not trained.network.training
+
+
+def test_looks_do_not_change_the_training_and_need_validation():
+    lesson = Lesson(coloured(LABELS), LABELS, real_order(LABELS, 6, 8, 1.0, 0), 3)
+    blind = train(lesson, Recipe(steps=6, batch=8), 0, CPU)
+    seeing = train(lesson, Recipe(steps=6, batch=8, looks=2), 0, CPU, watched=watched())
+    assert np.array_equal(blind.losses, seeing.losses)
+    assert blind.kept == 6 and blind.looks == {}
+    with pytest.raises(TrainingError, match="looks=2 needs validation"):
+        train(lesson, Recipe(steps=6, batch=8, looks=2), 0, CPU)
+
+
+def test_one_view_is_the_image_itself():
+    lesson = Lesson(coloured(LABELS), LABELS, real_order(LABELS, 2, 8, 1.0, 0), 3)
+    network = train(lesson, SMALL, 0, CPU).network
+    images = coloured(LABELS[:6])
+    images[:, :16] //= 2  # now they have an up
+    alone = predict(network, images, CPU, views=1)
+    assert not np.allclose(alone, predict(network, images[:, ::-1], CPU, views=1), atol=1e-3)
+    every = predict(network, images, CPU)
+    turned = np.rot90(images, axes=(1, 2))[:, :, ::-1]
+    assert predict(network, turned, CPU) == pytest.approx(every, abs=0.01)
 
 
 def test_encoder_knows_its_lesions_and_is_not_trained_twice(tmp_path, monkeypatch):
     prepared = tiny(tmp_path)
     trainings = []
-    real_train = classifier.train
+    real_train = lesion_encoder.train
     monkeypatch.setattr(
-        classifier, "train", lambda *a, **k: trainings.append(1) or real_train(*a, **k)
+        lesion_encoder, "train", lambda *a, **k: trainings.append(1) or real_train(*a, **k)
     )
     path = train_encoder(prepared, 0, 3, 0, CPU, tmp_path)
     body = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,17 +11,25 @@ import torch
 from small_lesions import CLASSES, coloured, tiny
 
 from nbhelpers import comparison
-from nbhelpers.arms import ARMS
+from nbhelpers.arms import EARLIER, LADDER, Arm, around, doses, fewer_lesions
 from nbhelpers.classifier import Recipe, Trained
-from nbhelpers.comparison import compare
+from nbhelpers.comparison import compare, plan
 from nbhelpers.config import project_root
 from nbhelpers.errors import DataError, LeakageError, MetricError
 from nbhelpers.predictions import load_predictions, score_table
+from nbhelpers.prepare import Prepared
 from nbhelpers.sampling import write_synthetic
 from nbhelpers.splits import parts
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(steps=3, batch=8)
+REAL, BAR = LADDER[:2]
+ARMS = (REAL, BAR, *around(BAR)[:2])
+
+
+def run_all(project, folds=(0,), seeds=(0,), arms=ARMS, recipe=RECIPE, **more):
+    prepared, sets, run = project
+    return compare(prepared, run, recipe, plan(arms, folds, seeds, sets), CPU, sets, **more)
 
 
 def make_set(prepared, path, fold=0, seed=5, part="train"):
@@ -30,10 +40,17 @@ def make_set(prepared, path, fold=0, seed=5, part="train"):
     )
 
 
+class Project(NamedTuple):
+    prepared: Prepared
+    sets: dict
+    run: Path
+
+
 @pytest.fixture
-def project(tmp_path):
+def project(tmp_path) -> Project:
     prepared = tiny(tmp_path)
-    return prepared, {(0, 0): make_set(prepared, tmp_path / "synthetic.npz")}, tmp_path / "run"
+    sets = {(0, 0): make_set(prepared, tmp_path / "synthetic.npz")}
+    return Project(prepared, sets, tmp_path / "run")
 
 
 @pytest.fixture
@@ -41,11 +58,11 @@ def trainings(monkeypatch):
     """Names of the cells trained; the network is replaced by the images' mean colour."""
     names = []
 
-    def fake_train(images, labels, order, outputs, recipe, seed, device, augment, label):
+    def fake_train(lesson, recipe, seed, device, label, watched):
         names.append(label)
-        return Trained(torch.nn.Identity(), np.zeros(len(order), np.float32), 0.0)
+        return Trained(torch.nn.Identity(), np.zeros(len(lesson.order), np.float32), 0.0, 3, {})
 
-    def fake_predict(network, images, device):
+    def fake_predict(network, images, device, views):
         colour = images.mean((1, 2), dtype=np.float32)
         return colour / colour.sum(1, keepdims=True)
 
@@ -55,8 +72,8 @@ def trainings(monkeypatch):
 
 
 def test_a_real_comparison_leaves_what_the_report_reads(project):
-    prepared, sets, run = project
-    found = compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+    prepared, run = project.prepared, project.run
+    found = run_all(project)
     again = load_predictions(run / "predictions.npz")
     pd.testing.assert_frame_equal(found.table, again.table)
     assert np.array_equal(found.softmax, again.softmax)
@@ -72,54 +89,59 @@ def test_a_real_comparison_leaves_what_the_report_reads(project):
 
 
 def test_nothing_finished_is_repeated(project, trainings):
-    prepared, sets, run = project
-    compare(prepared, run, RECIPE, sets, (0,), (0, 1), CPU)
+    run = project.run
+    run_all(project, seeds=(0, 1))
     assert len(trainings) == 8
     first = (run / "predictions.npz").read_bytes()
-    compare(prepared, run, RECIPE, sets, (0,), (0, 1), CPU)
+    run_all(project, seeds=(0, 1))
     assert len(trainings) == 8 and (run / "predictions.npz").read_bytes() == first
 
     (run / "predictions" / "placebo-f0-g0-s1.npz").unlink()
     (run / "predictions" / "real-f0-s0.npz").write_bytes(b"half a file")
-    compare(prepared, run, RECIPE, sets, (0,), (0, 1), CPU)
+    run_all(project, seeds=(0, 1))
     assert trainings[8:] == ["real-f0-s0", "placebo-f0-g0-s1"]
 
 
 def test_an_interrupted_comparison_goes_on(project, trainings, monkeypatch):
-    prepared, sets, run = project
+    run = project.run
     working = comparison.predict
-    calls = iter([working, working])
-    monkeypatch.setattr(comparison, "predict", lambda *a: next(calls)(*a))
-    with pytest.raises(StopIteration):
-        compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+
+    def pulled(*given, **more):
+        if len(trainings) == 3:
+            raise KeyboardInterrupt
+        return working(*given, **more)
+
+    monkeypatch.setattr(comparison, "predict", pulled)
+    with pytest.raises(KeyboardInterrupt):
+        run_all(project)
     assert not (run / "predictions.npz").exists()
     monkeypatch.setattr(comparison, "predict", working)
-    compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+    run_all(project)
     twice = ["synthetic-f0-g0-s0"] * 2
     assert trainings == ["real-f0-s0", "real_classic-f0-s0", *twice, "placebo-f0-g0-s0"]
 
 
 def test_stale_cells_are_trained_again(project, trainings):
     prepared, sets, run = project
-    compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+    run_all(project)
     make_set(prepared, sets[0, 0], seed=6)  # another generated set
-    compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+    run_all(project)
     assert trainings[4:] == ["synthetic-f0-g0-s0", "placebo-f0-g0-s0"]
-    compare(prepared, run, replace(RECIPE, learning_rate=1e-3), sets, (0,), (0,), CPU)
+    run_all(project, recipe=replace(RECIPE, learning_rate=1e-3))
     assert len(trainings) == 10
     other = replace(prepared, manifest={"sha256": {"images.npy": "c"}})
-    compare(other, run, RECIPE, sets, (0,), (0,), CPU)
+    run_all((other, sets, run))
     assert len(trainings) == 14
 
 
 def test_arms_share_order_labels_and_test_images(project, trainings):
-    prepared, sets, run = project
-    compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+    run = project.run
+    run_all(project)
     cells = {}
     for arm in ("real", "real_classic", "synthetic-g", "placebo-g"):
         path = next((run / "predictions").glob(f"{arm.replace('-g', '')}-f0*.npz"))
         cells[arm] = dict(np.load(path))
-    for name in ("real_order", "label_order", "steps", "rows"):
+    for name in ("label_order", "steps", "rows"):
         assert len({cell[name].tobytes() for cell in cells.values()}) == 1
     assert cells["synthetic-g"]["extra"].tolist() == cells["placebo-g"]["extra"].tolist()
     assert cells["synthetic-g"]["extra"][2] > 0 and cells["real"]["extra"].sum() == 0
@@ -127,11 +149,10 @@ def test_arms_share_order_labels_and_test_images(project, trainings):
 
 @pytest.mark.parametrize("what", ["steps", "label_order", "rows"])
 def test_an_unfair_comparison_is_refused(project, trainings, monkeypatch, what):
-    prepared, sets, run = project
     honest = comparison._train_cell
 
-    def unfair(cell, *rest):
-        result = honest(cell, *rest)
+    def unfair(*given):
+        result, cell = honest(*given), given[-1]
         if cell.arm.name == "synthetic":
             result[what] = {"steps": np.array(9), "label_order": np.array("x")}.get(
                 what, result["rows"][::-1]
@@ -140,36 +161,35 @@ def test_an_unfair_comparison_is_refused(project, trainings, monkeypatch, what):
 
     monkeypatch.setattr(comparison, "_train_cell", unfair)
     with pytest.raises(MetricError, match="synthetic-f0-g0-s0 and real-f0-s0 differ in"):
-        compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+        run_all(project)
 
 
 def test_a_leak_stops_before_any_training(project, trainings):
-    prepared, sets, run = project
+    prepared, sets = project.prepared, project.sets
     make_set(prepared, sets[0, 0], part="test")
     with pytest.raises(LeakageError):
-        compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+        run_all(project)
     assert not trainings
 
 
 def test_a_fold_without_a_generator_is_refused(project, trainings):
-    prepared, sets, run = project
     with pytest.raises(DataError, match="no synthetic set of fold 1"):
-        compare(prepared, run, RECIPE, sets, (0, 1), (0,), CPU)
+        run_all(project, (0, 1))
     assert not trainings
 
 
 def test_folds_and_generator_seeds_are_pooled(project, trainings, tmp_path):
     prepared, sets, run = project
     sets = {(f, g): make_set(prepared, tmp_path / f"{f}{g}.npz", f) for f in (0, 1) for g in (0, 1)}
-    found = compare(prepared, run, RECIPE, sets, (0, 1), (0,), CPU)
+    found = run_all((prepared, sets, run), (0, 1))
     assert len(trainings) == 2 * (2 + 2 * 2)
     seeds = found.table.groupby("arm")["generator_seed"].unique().map(sorted)
     assert seeds["real"] == [-1] and seeds["synthetic"] == seeds["placebo"] == [0, 1]
 
 
 def test_tables_are_recomputed_where_torch_is_not(project, trainings):
-    prepared, sets, run = project
-    compare(prepared, run, RECIPE, sets, (0,), (0,), CPU)
+    run = project.run
+    run_all(project)
     code = (
         "import sys\n"
         "class Absent:\n"
@@ -178,8 +198,98 @@ def test_tables_are_recomputed_where_torch_is_not(project, trainings):
         "sys.meta_path.insert(0, Absent())\n"
         "from nbhelpers import predictions, statistics\n"
         "found = predictions.load_predictions(sys.argv[1])\n"
-        "print(statistics.verdicts(statistics.study(found, 50))['verdict'].tolist())"
+        "table = statistics.verdicts(statistics.study(found, 50), 'real_classic')\n"
+        "print(table['verdict'].tolist())"
     )
     command = [sys.executable, "-c", code, str(run / "predictions.npz")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=project_root())
     assert done.stdout.strip() == "['inconclusive', 'inconclusive']", done.stderr
+
+
+def test_every_arm_trains_and_is_fair(project, tmp_path):
+    prepared, run = project.prepared, project.run
+    labels = np.repeat([0, 1, 2], 12)
+    groups = set(prepared.table["group_id"].iloc[parts(prepared.table, 0)["train"]])
+    path = write_synthetic(tmp_path / "all.npz", coloured(labels, 3), labels, CLASSES, groups)
+    passed = {(0, 0): np.arange(36) % 2 == 0}
+    arms = (*LADDER, *around(BAR), *doses(BAR), *fewer_lesions(BAR), *EARLIER)
+    found = run_all((prepared, {(0, 0): path}, run), arms=arms, passed=passed)
+    assert found.arms == [arm.name for arm in arms]
+    cells = {arm.name: dict(np.load(next((run / "predictions").glob(f"{arm.name}-f0*"))))
+             for arm in arms}  # fmt: skip
+    assert len({int(cell["steps"]) for cell in cells.values()}) == 1
+    same = {str(cells[a.name]["label_order"]) for a in arms if a.prior == BAR.prior}
+    assert len(same) == 1
+    assert str(cells["earlier_500"]["label_order"]) not in same
+    assert cells["synthetic_only"]["extra"].tolist() == [12, 12, 12]
+    assert cells["earlier_500"]["extra"].tolist() == [12, 12, 12]
+    lesions = [int(cells[name]["lesions"]) for name in ("real_12.5", "real_25", "real_50", "real")]
+    assert lesions == sorted(lesions) and lesions[0] < lesions[-1] / 5
+
+
+def test_a_smaller_share_of_lesions_is_part_of_a_larger_one():
+    groups = np.repeat([f"L{i}" for i in range(60)], 2)
+    labels, rows = np.repeat([0, 1, 2], [80, 30, 10]), np.arange(0, 120)
+    small, large, other = (
+        comparison.fewer_lesions(groups, labels, rows, share, seed)
+        for share, seed in ((0.25, 0), (0.5, 0), (0.5, 1))
+    )
+    assert set(small) < set(large) != set(other)
+    assert np.bincount(labels[large]).tolist() == [40, 16, 4]  # whole lesions, 2 photographs each
+    assert all(np.isin(2 * (rows // 2), large) == np.isin(2 * (rows // 2) + 1, large))
+    assert comparison.fewer_lesions(groups, labels, rows, 0.001, 0).tolist() != []
+
+
+def test_the_filter_decides_what_is_trained(project, trainings):
+    prepared, sets, run = project
+    arms = (BAR, *around(BAR)[:3])
+    some, others = np.arange(12) < 6, np.arange(12) > 3
+    run_all(project, arms=arms, passed={(0, 0): some})
+    run_all(project, arms=arms, passed={(0, 0): some})
+    assert len(trainings) == 4
+    run_all(project, arms=arms, passed={(0, 0): others})
+    assert trainings[4:] == ["filtered-f0-g0-s0"]
+    with pytest.raises(DataError, match="nobody has filtered"):
+        run_all((prepared, sets, run / "new"), arms=arms)
+
+
+def test_images_that_have_an_up_are_never_turned(project, monkeypatch):
+    prepared, sets, run = project
+    prepared = replace(prepared, manifest=prepared.manifest | {"upright": True})
+    seen = []
+
+    def fake_train(lesson, *rest):
+        seen.append(lesson.augment)
+        return Trained(torch.nn.Identity(), np.zeros(3, np.float32), 0.0, 3, {})
+
+    def fake_predict(network, images, device, views):
+        seen.append(views)
+        return np.full((len(images), 3), 1 / 3, np.float32)
+
+    monkeypatch.setattr(comparison, "train", fake_train)
+    monkeypatch.setattr(comparison, "predict", fake_predict)
+    run_all((prepared, sets, run), arms=(REAL, BAR))
+    assert seen[0] is REAL.augment and seen[2].turns is False and seen[1] == seen[3] == 1
+
+
+def test_two_workers_train_what_one_does(project, tmp_path):
+    prepared, sets, _ = project
+    arms = (REAL, BAR)
+    two = run_all(Project(prepared, sets, tmp_path / "two"), arms=arms, workers=2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    one = run_all(Project(prepared, sets, tmp_path / "one"), arms=arms)
+    torch.set_num_threads(before)
+    assert np.array_equal(one.softmax, two.softmax) and one.table.equals(two.table)
+
+
+def test_generated_images_alone_need_every_class(project, trainings):
+    only = next(arm for arm in around(BAR) if arm.place == "alone")
+    with pytest.raises(DataError, match="has no image of every class"):
+        run_all(project, arms=(only,))
+
+
+def test_arms_without_generators_need_no_sets(project, trainings):
+    prepared, run = project.prepared, project.run
+    found = compare(prepared, run, RECIPE, plan((REAL, BAR), (0, 1), (0,)), CPU)
+    assert found.arms == ["real", "real_classic"] and isinstance(BAR, Arm)

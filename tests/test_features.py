@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def write_encoder(folder, size: int = 64, classes=("bcc", "nv"), groups=("L1", "L2")):
-    """An untrained lesion encoder, as `classifier.train_encoder` writes a trained one."""
+    """An untrained lesion encoder, as `lesion_encoder.train_encoder` writes a trained one."""
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         network = backbone("resnet18", len(classes), size)

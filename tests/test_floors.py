@@ -9,10 +9,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "nbhelpers"
 FLOORS = [
     {"errors", "files", "images", "progress", "config", "locks", "download", "archives"},
-    {"datasets", "pictures", "near_duplicates", "splits", "prepare", "mask_edits"},
-    {"losses", "blocks", "unet", "augment"},
+    {"datasets", "pictures", "near_duplicates", "splits", "prepare", "mask_edits",
+     "tasks", "row_order"},
+    {"losses", "blocks", "unet", "augment", "classic_augmentation"},
     {"gans"},
-    {"checkpoints", "training", "training_images"},
+    {"checkpoints", "training", "training_images", "side_by_side"},
     {"sampling", "tiles", "translate_files", "gan_folders", "gan_jobs", "latent",
      "sample_explorer"},
     {"paired", "degradation", "appearance", "ladder", "set_metrics", "backbones", "features",
@@ -20,10 +21,11 @@ FLOORS = [
     {"classifier", "arms", "predictions", "statistics", "comparison", "metrics_run",
      "detectors", "audit", "metric_rows", "judge", "earlier_work", "rankings",
      "lesion_encoder", "health", "gan_observer", "gan_runs", "gan_table", "obedience",
-     "segmentation", "translation", "quiz"},
+     "segmentation", "translation", "quiz", "scores", "power",
+     "extras", "filters", "tuning", "study_tables", "traps"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",
      "report", "report_data", "report_style", "report_tables", "doctor", "notebook", "arguments",
-     "__main__"},
+     "export", "__main__"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -4,7 +4,7 @@ import pytest
 from small_gans import CPU
 from small_lesions import tiny
 
-from nbhelpers import classifier
+from nbhelpers import lesion_encoder
 from nbhelpers.lesion_encoder import the_runs_encoder, trained_encoder
 from nbhelpers.splits import parts
 
@@ -25,7 +25,7 @@ def test_it_is_trained_once_on_the_folds_training_lesions(lesions, tmp_path, mon
     assert set(encoder.training_groups) == set(groups.iloc[part["train"]])
     assert not set(encoder.training_groups) & set(groups.iloc[[*part["validation"], *part["test"]]])
     assert (tmp_path / "encoder" / "encoder.pt").exists()
-    monkeypatch.setattr(classifier, "train", refused)
+    monkeypatch.setattr(lesion_encoder, "train", refused)
     again = trained_encoder(lesions, 0, 1, CPU, tmp_path)
     assert again.identity == encoder.identity
     assert (again(lesions.images[:3]) == encoder(lesions.images[:3])).all()
@@ -38,6 +38,6 @@ def test_a_run_keeps_its_judge(lesions, tmp_path, monkeypatch):
     with_two = the_runs_encoder(lesions, 0, 2, CPU, tmp_path)  # there is none yet
     other_fold = the_runs_encoder(lesions, 1, 1, CPU, tmp_path)
     assert other_fold.identity != with_two.identity
-    monkeypatch.setattr(classifier, "train", refused)
+    monkeypatch.setattr(lesion_encoder, "train", refused)
     assert the_runs_encoder(lesions, 0, 1, CPU, tmp_path).identity == with_two.identity
     assert trained_encoder(lesions, 0, 2, CPU, tmp_path).identity == with_two.identity

@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbhelpers.plots.comparisons import accuracy_bars, confusions, forest, recall_dots
+from nbhelpers.plots.comparisons import (
+    accuracy_bars,
+    confusions,
+    forest,
+    ladder_dots,
+    learning_curve,
+    recall_dots,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +65,21 @@ def test_bars_stand_beside_the_majority_share():
     assert "always the commonest class: 66.9" in words(axis.figure)
     heights = [line.get_ydata()[0] for line in axis.lines]
     assert heights == pytest.approx([66.9, 100 / 7])
+
+
+def test_the_ladder_shows_both_scores_and_the_chosen_arm():
+    table = pd.DataFrame({"arm": ["b", "a"], "as trained": [0.7, 0.6], "adjusted": [0.72, 0.55]})
+    axis = ladder_dots(table, "b", "Title")
+    trained, adjusted = (axis.collections[k].get_offsets() for k in (1, 2))
+    assert trained[:, 0].tolist() == pytest.approx([70, 60])
+    assert adjusted[:, 0].tolist() == pytest.approx([72, 55])
+    weights = {label.get_text(): label.get_fontweight() for label in axis.get_yticklabels()}
+    assert weights == {"b": "bold", "a": "normal"}
+
+
+def test_the_learning_curve_counts_lesions():
+    scores = pd.DataFrame({"balanced_accuracy": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7]})
+    axis = learning_curve(scores.assign(lesions=[640, 5120]), {"synthetic": 0.65}, "Title")
+    assert axis.containers[0].lines[0].get_ydata() == pytest.approx([50, 60])
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["640", "5,120"]
+    assert "synthetic: 65.0" in words(axis.figure)

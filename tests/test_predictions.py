@@ -7,8 +7,10 @@ from nbhelpers.errors import DataError
 from nbhelpers.predictions import (
     COLUMNS,
     Predictions,
+    balanced_log_loss,
     confusion,
     lesion_level,
+    lesion_recall,
     load_predictions,
     one_replicate,
     recalls,
@@ -133,3 +135,13 @@ def test_one_replicate_takes_the_first_seeds_of_each_arm():
         ["real", -1, 0],
         ["synthetic", 3, 0],
     ]
+
+
+def test_recall_by_lesion_averages_images_first():
+    label, groups = np.array([0, 0, 0, 1]), np.array(["A", "A", "B", "C"])
+    softmax = np.array([[0.2, 0.8, 0], [0.9, 0.1, 0], [0.1, 0.9, 0], [0, 1, 0]])
+    found = lesion_recall(label, groups, softmax)
+    assert found[:2].tolist() == [0.5, 1] and np.isnan(found[2])
+    # A 0.55, B 0.1, C 1: mean of (-log 0.55 - log 0.1) / 2 and 0
+    expected = -(np.log(0.55) + np.log(0.1)) / 4
+    assert balanced_log_loss(label, groups, softmax) == pytest.approx(expected)

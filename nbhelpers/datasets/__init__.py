@@ -12,7 +12,7 @@ from ..errors import one_of
 
 PHANTOM_TISSUE = "phantom-histology"
 TISSUE = (PHANTOM_TISSUE, "ebhi", "pannuke", "unitopatho")  # stained with H&E, masks of glands
-READERS = ("phantom", "ham10000", "digits", "folder", *TISSUE)
+READERS = ("phantom", "ham10000", "isic", "digits", "folder", *TISSUE)
 BUILT_IN = ("phantom", PHANTOM_TISSUE)
 MADE = "made_by_nbhelpers"  # what a reader writes into a raw folder, beside the raw files
 COLUMNS = (
@@ -27,9 +27,9 @@ LESION_PALETTE: Palette = {"skin": (0, 0, 0), "lesion": (255, 255, 255)}
 class RawDataset:
     """Photographs and what is known of them.
 
-    `table` has one row an image, sorted by `image_id`: `path` (absolute), `group_id` (the lesion),
-    `dx` (one of `classes`), `age` (years, NaN where missing), `sex`, `localization`, `dx_type`
-    ("unknown" where missing),
+    `table` has one row an image, sorted by `image_id`: `path` (absolute), `group_id` (the lesion,
+    or the patient), `dx` (one of `classes`), `age` (years, NaN where missing), `sex`,
+    `localization`, `dx_type` ("unknown" where missing),
     `mask_path` ("" where none); a column `fold` where a data set brings its own split. `palette`
     names the classes of a mask, the background first, each with its colour. `findings` lists what
     the reader repaired or left out, by kind.

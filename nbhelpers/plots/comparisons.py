@@ -139,3 +139,49 @@ def accuracy_bars(
     axis.set(ylim=(0, 100), ylabel="%", title=title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis
+
+
+def ladder_dots(table: pd.DataFrame, chosen: str, title: str, axis: Axes | None = None) -> Axes:
+    """Validation scores of real-only recipes, as trained and with adjusted logits, best first.
+
+    `table` has arm, as trained, adjusted (shares); `chosen` is printed bold.
+    """
+    axis = axis or plt.subplots(figsize=(7.5, 1 + 0.4 * len(table)), layout="constrained")[1]
+    places = np.arange(len(table))
+    first, second = (100 * table[name].to_numpy() for name in ("as trained", "adjusted"))
+    axis.hlines(places, first, second, color="0.8", zorder=1)
+    axis.scatter(first, places, color="tab:blue", label="as trained")
+    axis.scatter(second, places, color="tab:orange", marker="D", label="logits adjusted")
+    axis.set_yticks(places, table["arm"])
+    axis.set_ylim(len(table) - 0.5, -0.5)
+    for label in axis.get_yticklabels():
+        label.set_fontweight("bold" if label.get_text() == chosen else "normal")
+    axis.set(xlabel="balanced accuracy of validation lesions (%)", title=title)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return axis
+
+
+def learning_curve(
+    scores: pd.DataFrame,
+    levels: dict[str, float],
+    title: str,
+    axis: Axes | None = None,
+) -> Axes:
+    """Balanced accuracy with its 95 % interval against the number of real training lesions, and
+    dotted lines where arms with extra images stand.
+
+    `scores` has lesions, balanced_accuracy, low, high (shares).
+    """
+    axis = axis or plt.subplots(figsize=(7.5, 3.6), layout="constrained")[1]
+    middle, low, high = (100 * scores[n].to_numpy() for n in ("balanced_accuracy", "low", "high"))
+    reach, lesions = np.clip([middle - low, high - middle], 0, None), scores["lesions"].to_numpy()
+    axis.errorbar(lesions, middle, yerr=reach, marker="o", color="0.2", capsize=3, label="real")
+    for colour, (name, level) in zip(sns.color_palette("colorblind"), levels.items(), strict=False):
+        label = f"{name}: {100 * level:.1f}"
+        axis.axhline(100 * level, color=colour, linestyle=":", label=label)
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(lesions, [f"{n:,.0f}" for n in lesions])
+    axis.minorticks_off()
+    axis.set(xlabel="real lesions to learn from", ylabel="balanced accuracy (%)", title=title)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return axis

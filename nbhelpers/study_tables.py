@@ -1,0 +1,54 @@
+"""Tables of a comparison as people read them: in points, by arm, by number of lesions."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from .arms import Arm
+from .predictions import Predictions, confusion, lesion_level, one_replicate, recalls
+from .statistics import Study, draws, interval
+
+LEADING = ["arm", "verdict", "against_bar", "bar_low", "bar_high"]
+
+
+def in_points(verdicts: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:
+    """The table of `statistics.verdicts` with shares as per cent and points; the word and the
+    difference come first, as do the arms named in `first`."""
+    shares = verdicts.columns[verdicts.columns.str.contains("against|low|high|accuracy")]
+    table = verdicts.assign(**(100 * verdicts[shares])).round(3)
+    table = table.sort_values("arm", key=lambda arm: ~arm.isin(first), kind="stable")
+    return table[LEADING + [name for name in table if name not in LEADING]].reset_index(drop=True)
+
+
+def by_arm(
+    predictions: Predictions, arms: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, pd.DataFrame]]:
+    """Confusion matrix (K, K) and recalls of each arm, by test lesion, of its first training."""
+    lesions = lesion_level(predictions)
+    once, classes = one_replicate(lesions), predictions.classes
+    matrices, found = {}, {}
+    for arm in arms:
+        index = np.flatnonzero(once.table["arm"] == arm)
+        label, guess = once.table["label"].to_numpy()[index], once.softmax[index].argmax(1)
+        matrices[arm] = confusion(label, guess, len(classes))
+        found[arm] = recalls(label, guess, classes)
+    return matrices, found
+
+
+def arm_intervals(study: Study) -> pd.DataFrame:
+    """arm, balanced_accuracy, low, high: each arm alone, with its 95 % interval. Two arms are
+    compared by their paired difference (`statistics.contrasts`), not by these."""
+    rows = [
+        (arm, value, *interval(draws(study, study.arms[arm].hits)))
+        for arm, value in study.observed.items()
+    ]
+    return pd.DataFrame(rows, columns=["arm", "balanced_accuracy", "low", "high"])
+
+
+def learned_from(arms: Sequence[Arm], study: Study, lesions: int) -> pd.DataFrame:
+    """lesions, and the rows of `arm_intervals` of the arms that learn from a share of `lesions`
+    training lesions, the fewest first."""
+    ordered = sorted(arms, key=lambda arm: arm.share)
+    table = arm_intervals(study).set_index("arm").loc[[arm.name for arm in ordered]]
+    return table.reset_index().assign(lesions=[round(arm.share * lesions) for arm in ordered])

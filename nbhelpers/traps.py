@@ -1,0 +1,42 @@
+"""What common mistakes report of the same classifier: lessons, never results."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .arms import LADDER
+from .classifier import Recipe
+from .comparison import compare, plan
+from .predictions import lesion_recall
+from .prepare import Prepared
+from .splits import parts
+from .tasks import by_image
+
+
+def split_twice(
+    prepared: Prepared, folder: Path, recipe: Recipe, seed: int, device: torch.device
+) -> pd.DataFrame:
+    """The arm `real_classic` trained and scored on fold 0 of an image-level and of a lesion-level
+    split. Columns: split, tested (images), twins (share with a photograph of the same lesion in
+    training), accuracy and balanced accuracy by image, accuracy of twins and of others (NaN where
+    there are none).
+
+    The trainings are kept in `folder/split_by_image` and `folder/split_by_lesion`.
+    """
+    rows = []
+    for name, data in (("image", by_image(prepared, seed)), ("lesion", prepared)):
+        cells, part = plan(LADDER[1:2], [0], [seed]), parts(data.table, 0)
+        found = compare(data, Path(folder) / f"split_by_{name}", recipe, cells, device)
+        tested = (found.table["part"] == "test").to_numpy()
+        label = found.table["label"].to_numpy()[tested]
+        right = found.softmax[tested].argmax(1) == label
+        lesion = data.table.get("lesion", data.table["group_id"]).to_numpy()
+        twin = np.isin(lesion[part["test"]], lesion[part["train"]])
+        recall = lesion_recall(label, np.arange(len(label)), found.softmax[tested])
+        row = {"split": f"by {name}", "tested": len(label), "twins": twin.mean()}
+        row |= {"accuracy": right.mean(), "balanced accuracy": recall.mean()}
+        of = {"accuracy of twins": right[twin], "accuracy of others": right[~twin]}
+        rows.append(row | {key: hits.mean() if len(hits) else np.nan for key, hits in of.items()})
+    return pd.DataFrame(rows)
