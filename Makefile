@@ -13,7 +13,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
 demo: $(READY)
-	@echo "== the whole pipeline on phantom data, preset laptop (about 21 minutes on two CPU cores; a few seconds when up to date)"
+	@echo "== the whole pipeline on phantom data, preset laptop (about 23 minutes on two CPU cores; a few seconds when up to date)"
 	@$(RUN) -m nbhelpers run --preset laptop --dataset phantom
 
 test: $(READY)

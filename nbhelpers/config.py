@@ -48,7 +48,7 @@ _PRESETS = (
     Preset(
         name="laptop", phantom_images=1000, gan_images=2_800, tail_images=320,
         experiment_images=320, gan_batch=8, gan_width=32, measure_pairs=2_000,
-        measure_images=500, encoder_steps=120, segmenter_steps=150, classifier_steps=80,
+        measure_images=500, encoder_steps=120, segmenter_steps=150, classifier_steps=56,
         classifier_batch=32, classifier_seeds=1, classifier_folds=1, classifier_variants=1,
         resamples=10_000,
     ),

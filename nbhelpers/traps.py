@@ -23,12 +23,16 @@ def split_twice(
     training), accuracy and balanced accuracy by image, accuracy of twins and of others (NaN where
     there are none).
 
-    The trainings are kept in `folder/split_by_image` and `folder/split_by_lesion`.
+    The honest training is kept in `folder`, for a comparison there to find, the leaky one in
+    `folder/split_by_image`.
     """
-    rows = []
-    for name, data in (("image", by_image(prepared, seed)), ("lesion", prepared)):
+    rows, apart = [], Path(folder) / "split_by_image"
+    for name, data, place in (
+        ("image", by_image(prepared, seed), apart),
+        ("lesion", prepared, folder),
+    ):
         cells, part = plan(LADDER[1:2], [0], [seed]), parts(data.table, 0)
-        found = compare(data, Path(folder) / f"split_by_{name}", recipe, cells, device)
+        found = compare(data, Path(place), recipe, cells, device)
         tested = (found.table["part"] == "test").to_numpy()
         label = found.table["label"].to_numpy()[tested]
         right = found.softmax[tested].argmax(1) == label
