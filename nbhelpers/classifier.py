@@ -15,9 +15,10 @@ from torchvision.transforms import v2
 from .backbones import backbone
 from .classic_augmentation import CLASSIC, Augment
 from .config import mix
-from .errors import TrainingError
+from .errors import TrainingError, one_of
 from .images import to_network
 from .predictions import balanced_log_loss
+from .prepare import Prepared
 from .progress import progress
 from .training import precision
 
@@ -140,6 +141,8 @@ class _Question:
     """What a batch is asked, and one step of the answer."""
 
     def __init__(self, lesson: Lesson, recipe: Recipe, device: torch.device):
+        one_of("loss", lesson.loss, LOSSES)
+        one_of("blend", lesson.blend, BLENDS)
         shares = lesson.shares.to(device)
         shown = shares.clamp(min=1e-12)
         weight = (shares > 0) / (shown * lesson.outputs)  # 1 on average over what is shown
@@ -231,6 +234,11 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(mix(seed))
         yield
+
+
+def views_of(prepared: Prepared) -> int:
+    """How many views of these data `predict` may average: those that mean the same."""
+    return 1 if prepared.upright else 8
 
 
 @torch.no_grad()

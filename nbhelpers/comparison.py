@@ -19,11 +19,11 @@ import pandas as pd
 import torch
 
 from . import side_by_side
-from .arms import Arm
+from .arms import PLACES, Arm
 from .classic_augmentation import upright
-from .classifier import Lesson, Recipe, Watched, predict, train
+from .classifier import Lesson, Recipe, Watched, predict, train, views_of
 from .config import mix
-from .errors import DataError, MetricError
+from .errors import DataError, MetricError, one_of
 from .extras import Pool, filtered, read_pool, top_up, with_extra
 from .files import BROKEN_ARRAYS, sha256_arrays, sha256_file, write_atomic
 from .predictions import Predictions, save_predictions, score_table
@@ -164,14 +164,13 @@ def _train_cell(
     """Rows and softmax of the held-out images, and what `check_fair` compares between arms."""
     start, arm = time.monotonic(), cell.arm
     rows = parts(prepared.table, cell.fold)
-    has_up = prepared.manifest.get("upright", False)
     labels, groups = (prepared.table[name].to_numpy() for name in ("label", "group_id"))
     seed = mix(cell.classifier_seed, cell.fold)
     train_rows = fewer_lesions(groups, labels, rows["train"], arm.share, seed)
     real = Pool(prepared.images[train_rows], labels[train_rows])
     made = sets.get(cell.generator)
     pool, order = _fed(cell, real, made, recipe, seed, len(prepared.classes))
-    augment = upright(arm.augment) if has_up else arm.augment
+    augment = upright(arm.augment) if prepared.upright else arm.augment
     lesson = Lesson(
         pool.images, pool.labels, order, len(prepared.classes), augment, arm.loss, arm.blend
     )
@@ -179,10 +178,11 @@ def _train_cell(
     watched = Watched(prepared.images[seen], labels[seen], groups[seen]) if recipe.looks else None
     trained = train(lesson, recipe, seed, device, cell.name, watched)
     held_out = np.concatenate([rows["validation"], rows["test"]])
-    views = 1 if has_up else 8
     return {
         "rows": held_out,
-        "softmax": predict(trained.network, prepared.images[held_out], device, views=views),
+        "softmax": predict(
+            trained.network, prepared.images[held_out], device, views=views_of(prepared)
+        ),
         "label_order": np.array(sha256_arrays(pool.labels[order])),
         "steps": np.array(len(order)),
         "kept": np.array(trained.kept),
@@ -212,6 +212,7 @@ def _fed(
 ) -> tuple[Pool, np.ndarray]:
     """The images an arm trains on, and the order it shows them in."""
     arm = cell.arm
+    one_of("place", arm.place, PLACES)
 
     def ordered(labels: np.ndarray) -> np.ndarray:
         return real_order(labels, recipe.steps, recipe.batch, arm.sampling_power, seed)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from .classifier import predict
+from .classifier import predict, views_of
 from .detectors import HASH, PIXELS, Detector, Witnesses
 from .errors import LeakageError
 from .extras import Pool
@@ -47,7 +47,7 @@ def passes(
         Pool(prepared.images[rows[part]], table["label"].to_numpy()[rows[part]])
         for part in ("train", "validation")
     )
-    unlike = _unlike(made, seen, lambda x: predict(network, x, device))
+    unlike = _unlike(made, seen, lambda x: predict(network, x, device, views=views_of(prepared)))
     witnesses = Witnesses.of(seen.images, groups[rows["validation"]], seed)
     eyes = (Detector(eye, train.images, witnesses) for eye in (PIXELS, HASH))
     copied = np.any([eye.accused(eye.nearest(made.images)) for eye in eyes], axis=0)

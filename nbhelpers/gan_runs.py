@@ -71,13 +71,12 @@ def train_run(
 def _training(job: Job, prepared: Prepared, rows: np.ndarray, device: torch.device) -> Training:
     """The job's GAN before its first step, on the images of `rows`."""
     gan, labels = job.build(prepared), prepared.table["label"].to_numpy()[rows]
-    upright = prepared.manifest.get("upright", False)  # absent from data prepared before digits
     masks = ()
     if gan.translates:
         gan.masks = _some_masks(job, prepared, rows)
         masks = Rows(prepared.masks, rows), gan.mask_classes
     images = Rows(prepared.images, rows)
-    data = TrainingImages(images, labels, device, upright, *masks, crop=job.crop)
+    data = TrainingImages(images, labels, device, prepared.upright, *masks, crop=job.crop)
     return Training(gan, data, job.budget(gan), device)
 
 

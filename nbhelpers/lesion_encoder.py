@@ -83,7 +83,7 @@ def train_encoder(
         return path
     labels = prepared.table["label"].to_numpy()[rows]
     order = real_order(labels, steps, recipe.batch, SAMPLING_POWER, mix(seed, fold))
-    augment = upright(CLASSIC) if prepared.manifest.get("upright") else CLASSIC
+    augment = upright(CLASSIC) if prepared.upright else CLASSIC
     lesson = Lesson(prepared.images[rows], labels, order, len(prepared.classes), augment)
     network = train(lesson, recipe, seed, device, "lesion encoder").network
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}

@@ -52,6 +52,12 @@ class Prepared:
         return self.images.shape[1]
 
     @property
+    def upright(self) -> bool:
+        """Whether a flip or a turn can change an image's class; absent from data prepared before
+        digits."""
+        return self.manifest.get("upright", False)
+
+    @property
     def palette(self) -> Palette:
         """Name and colour of each class of a mask, in the order of their values; the first is the
         background. DataError for data that an earlier version prepared."""

@@ -9,7 +9,7 @@ from nbhelpers import classifier, features, lesion_encoder
 from nbhelpers.backbones import BACKBONES
 from nbhelpers.classic_augmentation import CLASSIC, Augmentation, upright
 from nbhelpers.classifier import Lesson, Recipe, Watched, predict, train
-from nbhelpers.errors import TrainingError
+from nbhelpers.errors import TrainingError, UsageError
 from nbhelpers.lesion_encoder import train_encoder
 from nbhelpers.row_order import real_order
 from nbhelpers.splits import parts
@@ -146,6 +146,13 @@ def test_each_loss_is_the_one_of_its_paper():
     _, asked = question("logit_adjusted")
     moved = torch.nn.functional.cross_entropy(logit + shares.log(), target)
     assert loss_of(asked, logit, target) == pytest.approx(float(moved), rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"loss": "plane"}, {"blend": "mixap"}])
+def test_a_misspelt_loss_or_blend_is_refused(wrong):
+    lesson = Lesson(coloured(LABELS), LABELS, real_order(LABELS, 4, 8, 0.5, 0), 3, **wrong)
+    with pytest.raises(UsageError, match=r"did you mean '(plain|mixup)'"):
+        train(lesson, SMALL, 0, CPU)
 
 
 def test_a_balanced_sampler_leaves_nothing_to_adjust():

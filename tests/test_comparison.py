@@ -15,7 +15,7 @@ from nbhelpers.arms import EARLIER, LADDER, Arm, around, doses, fewer_lesions
 from nbhelpers.classifier import Recipe, Trained
 from nbhelpers.comparison import compare, plan
 from nbhelpers.config import project_root
-from nbhelpers.errors import DataError, LeakageError, MetricError
+from nbhelpers.errors import DataError, LeakageError, MetricError, UsageError
 from nbhelpers.predictions import load_predictions, score_table
 from nbhelpers.prepare import Prepared
 from nbhelpers.sampling import write_synthetic
@@ -287,6 +287,11 @@ def test_generated_images_alone_need_every_class(project, trainings):
     only = next(arm for arm in around(BAR) if arm.place == "alone")
     with pytest.raises(DataError, match="has no image of every class"):
         run_all(project, arms=(only,))
+
+
+def test_a_misspelt_place_is_refused(project, trainings):
+    with pytest.raises(UsageError, match="place 'swop' is unknown: did you mean 'swap'"):
+        run_all(project, arms=(replace(around(BAR)[0], place="swop"),))
 
 
 def test_arms_without_generators_need_no_sets(project, trainings):

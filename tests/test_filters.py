@@ -1,5 +1,7 @@
 """What the filter lets through: planted strangers, copies and outliers are told by their names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,19 @@ def test_fresh_photographs_mostly_pass(trained):
     labels = prepared.table["label"].to_numpy()[test]
     passed, _ = filters.passes(Pool(prepared.images[test], labels), prepared, 0, path, CPU)
     assert passed.mean() > 0.7
+
+
+@pytest.mark.parametrize(("upright", "views"), [(False, 8), (True, 1)])
+def test_images_that_have_an_up_are_seen_in_one_view(trained, monkeypatch, upright, views):
+    prepared, path = trained
+    prepared = replace(prepared, manifest=prepared.manifest | {"upright": upright})
+    seen, honest = [], filters.predict
+    monkeypatch.setattr(
+        filters, "predict", lambda *a, **k: seen.append(k["views"]) or honest(*a, **k)
+    )
+    made = Pool(coloured(np.array([0, 1])), np.array([0, 1]))
+    filters.passes(made, prepared, 0, path, CPU)
+    assert seen == [views, views]
 
 
 def test_an_encoder_of_other_lesions_is_refused(trained, tmp_path):

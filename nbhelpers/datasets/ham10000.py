@@ -15,14 +15,11 @@ from ..locks import one_process
 from . import COLUMNS, RawDataset
 from .tables import (
     TABLE_ENDINGS,
-    by_stem,
-    image_files,
-    key,
-    match_masks,
     normalise_patients,
     read_table,
     refuse_missing,
     require_columns,
+    with_files,
     without_repeats,
 )
 
@@ -103,7 +100,7 @@ def read(source: Path, name: str = "ham10000") -> RawDataset:
     _refuse_unknown_class(table, path)
     table, findings["duplicate rows"] = without_repeats(table[list(METADATA_COLUMNS)], path)
     table, missing = normalise_patients(table, path)
-    table, pairing = _with_files(table, Path(source), path)
+    table, pairing = with_files(table, Path(source), path, MANUAL)
     table = table.rename(columns={"lesion_id": "group_id"}).sort_values("image_id")[list(COLUMNS)]
     findings = {kind: found for kind, found in (findings | missing | pairing).items() if found}
     return RawDataset(name, table.reset_index(drop=True), CLASSES, Path(source), LICENCE, findings)
@@ -142,30 +139,3 @@ def _refuse_unknown_class(table: pd.DataFrame, path: Path) -> None:
             f"{path}, line {wrong.index[0]}, column dx: {wrong.iloc[0]!r} ({len(wrong)} rows) "
             f"is not one of {', '.join(CLASSES)}."
         )
-
-
-def _with_files(
-    table: pd.DataFrame, source: Path, path: Path
-) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """The rows whose photograph exists, with `path` and `mask_path`; what lacks a counterpart."""
-    images, masks = image_files(source)
-    copies = by_stem(images)
-    files = {image_id: copies.get(key(image_id), []) for image_id in table["image_id"]}
-    found = table[table["image_id"].map(files).map(bool)].copy()
-    if found.empty:
-        there = f"{len(images)} images such as {Path(images[0]).name}" if images else "no image"
-        raise DataError(
-            f"no photograph of {path} is below {source}: looked for "
-            f"{table['image_id'].iloc[0]}.jpg (or .jpeg, .png), found {there}.\nNext, {MANUAL}"
-        )
-    found["path"] = [files[image_id][0] for image_id in found["image_id"]]
-    found["mask_path"] = match_masks(found["path"].tolist(), masks)
-    unmasked = found["image_id"][found["mask_path"] == ""] if masks else []
-    return found, {
-        "duplicate ids": sorted(image_id for image_id, paths in files.items() if len(paths) > 1),
-        "rows without image": sorted(image_id for image_id, paths in files.items() if not paths),
-        "images without row": sorted(
-            Path(copies[s][0]).name for s in set(copies) - set(map(key, files))
-        ),
-        "rows without mask": sorted(unmasked),
-    }

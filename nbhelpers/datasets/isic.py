@@ -20,14 +20,11 @@ from .tables import (
     MISSING,
     PATIENT_COLUMNS,
     TABLE_ENDINGS,
-    by_stem,
-    image_files,
-    key,
-    match_masks,
     normalise_patients,
     read_table,
     refuse_missing,
     require_columns,
+    with_files,
     without_repeats,
 )
 
@@ -62,7 +59,7 @@ def read(source: Path, name: str = "isic") -> RawDataset:
     table, path, findings = _metadata(source)
     table, findings["duplicate rows"] = without_repeats(_standard(table, path), path)
     table = _with_patients(table, path)
-    table, pairing = _with_files(table, source if source.is_dir() else source.parent, path)
+    table, pairing = with_files(table, source if source.is_dir() else source.parent, path, MANUAL)
     table, unlabelled = _labelled(table, path)
     table, ungrouped = _grouped(table)
     table, missing = normalise_patients(table, path)
@@ -213,33 +210,6 @@ def _with_patients(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     owner = dict(zip(known["lesion"], known["patient"], strict=True))
     rows = zip(table["patient"], table["lesion"], strict=True)
     return table.assign(patient=[patient or owner.get(lesion, "") for patient, lesion in rows])
-
-
-def _with_files(
-    table: pd.DataFrame, folder: Path, path: Path
-) -> tuple[pd.DataFrame, dict[str, list[str]]]:
-    """The rows whose photograph is below `folder`, with `path` and `mask_path`; what lacks a
-    counterpart."""
-    images, masks = image_files(folder)
-    copies = by_stem(images)
-    files = table["image_id"].map(lambda image_id: copies.get(key(image_id), []))
-    found = table[files.map(bool)].copy()
-    if found.empty:
-        there = f"{len(images)} images such as {Path(images[0]).name}" if images else "no image"
-        raise DataError(
-            f"no photograph of {path} is below {folder}: looked for "
-            f"{table['image_id'].iloc[0]}.jpg (or .jpeg, .png), found {there}.\nNext, {MANUAL}"
-        )
-    found["path"] = [paths[0] for paths in files if paths]
-    found["mask_path"] = match_masks(found["path"].tolist(), masks)
-    ids, times = table["image_id"], files.map(len)
-    strays = set(copies) - set(ids.map(key))
-    return found, {
-        "duplicate ids": sorted(ids[times > 1]),
-        "rows without image": sorted(ids[times == 0]),
-        "images without row": sorted(Path(copies[stray][0]).name for stray in strays),
-        "rows without mask": sorted(found["image_id"][found["mask_path"] == ""]) if masks else [],
-    }
 
 
 def _labelled(table: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, dict[str, list[str]]]:

@@ -183,3 +183,30 @@ def by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
     for path in paths:
         groups[stem(path)].append(path)
     return dict(groups)
+
+
+def with_files(
+    table: pd.DataFrame, folder: Path, path: Path, advice: str
+) -> tuple[pd.DataFrame, dict[str, list[str]]]:
+    """The rows whose photograph is below `folder`, with `path` and `mask_path`; what lacks a
+    counterpart. DataError, with `advice`, when none is there."""
+    images, masks = image_files(folder)
+    copies = by_stem(images)
+    files = table["image_id"].map(lambda image_id: copies.get(key(image_id), []))
+    found = table[files.map(bool)].copy()
+    if found.empty:
+        there = f"{len(images)} images such as {Path(images[0]).name}" if images else "no image"
+        raise DataError(
+            f"no photograph of {path} is below {folder}: looked for "
+            f"{table['image_id'].iloc[0]}.jpg (or .jpeg, .png), found {there}.\nNext, {advice}"
+        )
+    found["path"] = [paths[0] for paths in files if paths]
+    found["mask_path"] = match_masks(found["path"].tolist(), masks)
+    ids, times = table["image_id"], files.map(len)
+    strays = set(copies) - set(ids.map(key))
+    return found, {
+        "duplicate ids": sorted(ids[times > 1]),
+        "rows without image": sorted(ids[times == 0]),
+        "images without row": sorted(Path(copies[stray][0]).name for stray in strays),
+        "rows without mask": sorted(found["image_id"][found["mask_path"] == ""]) if masks else [],
+    }
