@@ -1,15 +1,16 @@
 """Classifiers for small pictures, to be trained from scratch or from ImageNet's weights."""
 
-from functools import partial
 from pathlib import Path
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torchvision.models import resnet
 
-from .errors import DataError, one_of
+from .errors import DataError, UsageError, one_of
 
-BACKBONES = ("resnet18", "resnet18_fine", "efficientnet_b0", "efficientnet_b3")
+PUBLISHED = ("resnet18", "efficientnet_b0", "efficientnet_b3")  # with ImageNet's weights
+BACKBONES = ("resnet10", *PUBLISHED)
 WEIGHTS = ("scratch", "local", "imagenet")
 LARGE = 128  # pixels a side from which EfficientNet keeps its last stride
 LEARNING = 6  # EfficientNet's first stage that learns on from ImageNet's weights
@@ -46,27 +47,27 @@ def backbone(name: str, outputs: int, image_size: int, weights: str | None = Non
     """
     one_of("backbone", name, BACKBONES)
     weights = one_of("weights", weights or "scratch", WEIGHTS)
-    state = None if weights == "scratch" else _imagenet(published(name), weights)
-    build = partial(_resnet18 if published(name) == "resnet18" else _efficientnet, name)
-    body, dimension = build(image_size, state)
+    state = None if weights == "scratch" else _imagenet(name, weights)
+    build = _efficientnet if name.startswith("efficientnet") else _resnet
+    body, dimension = build(name, image_size, state)
     return Backbone(body, dimension, outputs, "from scratch" if state is None else "ImageNet")
-
-
-def published(name: str) -> str:
-    """The name that torchvision gives a backbone: a finer one has the same weights."""
-    return name.removesuffix("_fine")
 
 
 def imagenet_file(name: str) -> Path:
     """Where torch's cache keeps torchvision's ImageNet weights of a network, there or not. The name
     ends in the first eight hex digits of their SHA-256.
     """
-    url = torchvision.models.get_model_weights(published(name)).DEFAULT.url
+    url = torchvision.models.get_model_weights(name).DEFAULT.url
     return Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
 
 
 def _imagenet(name: str, weights: str) -> dict[str, Tensor] | None:
     """ImageNet's state dict without its head; None, said aloud, when "local" finds no file."""
+    if name not in PUBLISHED:
+        raise UsageError(
+            f"weights={weights!r}: {name} has none of ImageNet. Use scratch, or "
+            f"{', '.join(PUBLISHED[:-1])} or {PUBLISHED[-1]}."
+        )
     file = imagenet_file(name)
     if weights == "local" and not file.exists():
         print(f"{name}: ImageNet's {file.name} is not in torch's cache, so it starts from scratch")
@@ -83,14 +84,16 @@ def _imagenet(name: str, weights: str) -> dict[str, Tensor] | None:
     }
 
 
-def _resnet18(name: str, image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
+def _resnet(name: str, image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:
     """From scratch its 7 x 7 stem becomes 3 x 3: made for 224 px, it would blur most of 64 px away.
 
-    "resnet18_fine" has no max-pool: maps of twice the side, and 2.8 times as long a step on a CPU.
+    "resnet10" has one block a stage and no max-pool: half the depth on maps of twice the side.
     """
-    network = torchvision.models.resnet18(weights=None)
-    if name == "resnet18_fine":
+    if name == "resnet10":
+        network = resnet.ResNet(resnet.BasicBlock, [1, 1, 1, 1])
         network.maxpool = nn.Identity()
+    else:
+        network = torchvision.models.resnet18(weights=None)
     if state is None:
         network.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
         nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")

@@ -173,10 +173,10 @@ def _data(root: Path) -> Iterator[Finding]:
 
 def _weights() -> Iterator[Finding]:
     """Pretrained networks in torch's cache. None is needed: what lacks one says so in its place."""
-    from .backbones import BACKBONES, imagenet_file, published
+    from .backbones import PUBLISHED, imagenet_file
     from .features import inception_path
 
-    for name in dict.fromkeys(map(published, BACKBONES)):
+    for name in PUBLISHED:
         without = "training starts from random weights"
         yield _optional(f"ImageNet {name}", imagenet_file(name), without)
     without = "FID in Inception's features is not computed: nbhelpers download inception"

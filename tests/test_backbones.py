@@ -12,7 +12,7 @@ from nbhelpers.errors import DataError, UsageError
     [
         ("resnet18", 512, 64, 2),
         ("resnet18", 512, 128, 4),
-        ("resnet18_fine", 512, 64, 4),
+        ("resnet10", 512, 64, 4),
         ("efficientnet_b0", 1280, 64, 4),
         ("efficientnet_b0", 1280, 128, 4),
         ("efficientnet_b3", 1536, 64, 4),
@@ -39,11 +39,11 @@ def test_absent_imagenet_weights_are_said(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", backbones.BACKBONES)
+@pytest.mark.parametrize("name", backbones.PUBLISHED)
 def test_imagenet_weights_fit(name, monkeypatch):
     import torchvision
 
-    full = torchvision.models.get_model(backbones.published(name), weights=None)
+    full = torchvision.models.get_model(name, weights=None)
     state = {k: v for k, v in full.state_dict().items() if not k.startswith(("fc.", "classifier."))}
     monkeypatch.setattr(backbones, "_imagenet", lambda *_: state)
     network = backbones.backbone(name, 3, 64, weights="imagenet").eval()
@@ -77,15 +77,19 @@ def test_misspelt_names_are_refused():
         backbones.backbone("resnet18", 3, 64, weights="imagnet")
 
 
+@pytest.mark.parametrize("weights", ["local", "imagenet"])
+def test_a_network_that_nobody_trained_on_imagenet_is_refused(weights):
+    with pytest.raises(UsageError, match=f"{weights}.*resnet10 has none.*scratch, or resnet18"):
+        backbones.backbone("resnet10", 3, 64, weights=weights)
+
+
 def test_the_file_of_imagenets_weights_is_named_as_torchvision_does(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    for name in backbones.BACKBONES:
+    for name in backbones.PUBLISHED:
         path = backbones.imagenet_file(name)
         assert path.parent == tmp_path / "checkpoints" and path.suffix == ".pth"
         stem, digits = path.stem.rsplit("-", 1)
-        assert (
-            stem.startswith(backbones.published(name)) and len(digits) == 8 and int(digits, 16) > 0
-        )
+        assert stem.startswith(name) and len(digits) == 8 and int(digits, 16) > 0
 
 
 def test_without_a_network_imagenets_weights_are_an_error(tmp_path, monkeypatch):
