@@ -2,12 +2,14 @@
 command line: resumable, and every finished training is kept.
 
     python benchmarks/classifiers.py --data data/prepared/ham10000-64 --run runs/gans-ham10000-64 \\
-        [--gan modern] [--task all] [--steps 1752] [--seeds 2] [--more dose,share,earlier] [--trap]
+        [--gan modern] [--task all] [--steps 1752] [--seeds 2] [--trap] \\
+        [--rungs real,real_classic,balanced,half_balanced] [--more dose,share,earlier]
 
-Trains the ladder of real-only recipes with one seed, takes the best on validation for the bar, then
-the bar, the generated images and the placebo with all seeds, the filtered images and generated
-images alone with the first. Leaves predictions.npz, classifier.csv, tables/22_*.csv and report.html
-in the run folder. `--more` adds exploratory arms with the first seed, `--trap` the leaky split.
+Trains the ladder of real-only recipes, or some rungs of it, with one seed, takes the best on
+validation for the bar, then the bar, the generated images, the placebo and the filtered images with
+all seeds, generated images alone with the first. Leaves predictions.npz, classifier.csv,
+tables/22_*.csv and report.html in the run folder. `--more` adds exploratory arms with the first
+seed, `--trap` the leaky split.
 """
 
 import argparse
@@ -36,6 +38,7 @@ from nbhelpers import (
 from nbhelpers.arms import Arm
 from nbhelpers.classifier import Recipe
 from nbhelpers.config import Paths, pick_device, preset
+from nbhelpers.errors import one_of
 from nbhelpers.notebook import Run
 from nbhelpers.plots import comparisons
 from nbhelpers.prepare import load_prepared
@@ -58,6 +61,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--made", type=int, default=2000, help="generated images of a class")
     parser.add_argument("--encoder-steps", type=int, default=600, help="of the filter's judge")
+    parser.add_argument("--rungs", default="", help="of the ladder; all when empty")
     parser.add_argument("--more", default="", help="exploratory arms: dose,share,earlier")
     parser.add_argument("--trap", action="store_true", help="the leaky split, too")
     parser.add_argument("--ladder", action="store_true", help="stop when the bar is known")
@@ -77,11 +81,14 @@ class Study:
         paths, device = Paths(args.run, args.data, args.run), pick_device(args.device)
         size, source = data.image_size, data.manifest["source"]
         self.run = Run("22_classifier", chosen, source, size, 0, device, paths)
-        self.folds = range(args.folds)
+        self.folds, named = range(args.folds), [name for name in args.rungs.split(",") if name]
+        for name in named:
+            one_of("--rungs", name, [arm.name for arm in arms.LADDER])
+        self.rungs = [arm for arm in arms.LADDER if arm.name in named or not named]
 
     def ladder(self) -> tuple[Arm, bool]:
         """The bar, and whether its logits are adjusted."""
-        cells = comparison.plan(arms.LADDER, self.folds, [0])
+        cells = comparison.plan(self.rungs, self.folds, [0])
         found = self._compare(cells)
         table = tuning.ladder(found)
         name, adjust = tuning.best(table)
@@ -91,7 +98,7 @@ class Study:
         self.run.save_table(table.round(4), "ladder", "Balanced accuracy of validation lesions")
         axis = comparisons.ladder_dots(table, name, "Real images only: which recipe is the bar?")
         self.run.save_figure(axis.figure, "ladder", "Validation lesions; the bar in bold.")
-        return next(arm for arm in arms.LADDER if arm.name == name), adjust
+        return next(arm for arm in self.rungs if arm.name == name), adjust
 
     def passed(self, sets: comparison.Sets) -> comparison.Passed:
         passed, counts = {}, []
@@ -119,8 +126,8 @@ class Study:
             self.enlarge(path)
         primary, seeds = arms.around(bar), range(self.args.seeds)
         more = [arm for kind in self.args.more.split(",") if kind for arm in MORE[kind](bar)]
-        rest = [arm for arm in (*arms.LADDER, *primary[2:4], *more) if arm != bar]
-        cells = comparison.plan([bar, *primary[:2]], self.folds, seeds, sets)
+        rest = [arm for arm in (*self.rungs, primary[3], *more) if arm != bar]
+        cells = comparison.plan([bar, *primary[:3]], self.folds, seeds, sets)
         cells += comparison.plan(rest, self.folds, seeds[:1], sets)
         return self._compare(cells, sets, self.passed(sets))
 
@@ -131,11 +138,17 @@ class Study:
     def _judge(self, fold: int) -> Path:
         return self.run.classifier(self.prepared, fold)
 
+    @staticmethod
+    def _scores(found: comparison.Predictions) -> pd.DataFrame:
+        table = predictions.score_table(found).query("fold == 'all'")
+        wide = table.pivot_table("value", "arm", "metric", dropna=False).reindex(found.arms)
+        return wide.round(4).reset_index()
+
     def tables(self, found: comparison.Predictions, bar: str) -> None:
         """Every table and figure, from the predictions alone."""
+        comparison.save_scores(self.args.run, found)
         study = statistics.study(found, preset("full").resamples)
-        results = predictions.score_table(found).query("fold == 'all'")
-        results = results.pivot_table("value", "arm", "metric", dropna=False).reindex(found.arms)
+        results, together = (self._scores(each) for each in (found, predictions.committees(found)))
         contrasts = statistics.contrasts(study, bar)
         primary = [bar, "synthetic", "placebo", "filtered", "synthetic_only"]
         told = f"Bar {bar}; balanced accuracy in %, differences in points"
@@ -143,7 +156,8 @@ class Study:
         doubt = [power.DISCORDANCE, power.measured_discordance(found, bar)]
         for name, table, caption in (
             ("verdicts", study_tables.in_points(statistics.verdicts(study, bar), primary), told),
-            ("results", results.round(4).reset_index(), "By lesion, folds pooled, mean of seeds"),
+            ("results", results, "By lesion, folds pooled, mean of seeds"),
+            ("committees", together, "Softmax of an arm's trainings averaged, then by lesion"),
             ("contrasts", contrasts.round(4), "Paired differences of balanced accuracy"),
             ("power", power.table(support.sort_index().to_numpy(), doubt), "Power 0.8"),
         ):

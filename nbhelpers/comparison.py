@@ -118,9 +118,15 @@ def compare(
     check_fair(found)
     predictions = _merge(found, prepared)
     save_predictions(folder / "predictions.npz", predictions)
-    table = score_table(predictions).drop(columns="reason")
-    write_atomic(folder / "classifier.csv", table.to_csv(index=False).encode())
+    save_scores(folder, predictions)
     return predictions
+
+
+def save_scores(folder: Path, predictions: Predictions) -> Path:
+    """`folder/classifier.csv`, every score of every arm: of the softmax as trained, until a caller
+    writes it again from adjusted ones."""
+    table = score_table(predictions).drop(columns="reason")
+    return write_atomic(Path(folder) / "classifier.csv", table.to_csv(index=False).encode())
 
 
 def _identity(

@@ -119,8 +119,14 @@ def read_pool(path: Path, prepared: Prepared, fold: int, passed: np.ndarray | No
 
 
 def top_up(real: np.ndarray, made: np.ndarray, dose: float | str, classes: int) -> np.ndarray:
-    """Extra images of each class, int64 (K,): never more than were made, so that generated and
-    duplicated sets stay equal in size. `real`, `made` are labels.
+    """Extra images of each class, int64 (K,): as many as are `wanted`, but never more than were
+    made, so that generated and duplicated sets stay equal in size. `real`, `made` are labels.
+    """
+    return np.minimum(wanted(real, dose, classes), np.bincount(made, minlength=classes))
+
+
+def wanted(real: np.ndarray, dose: float | str, classes: int) -> np.ndarray:
+    """Extra images of each class that a dose asks for beside images with the labels `real`.
 
     A number is a multiple of the real ones, for the tail classes; "median" fills those up to the
     median class. For every class: "largest" fills it up to the largest, "+500" and "+10%" add so
@@ -128,10 +134,6 @@ def top_up(real: np.ndarray, made: np.ndarray, dose: float | str, classes: int) 
     """
     have = np.bincount(real, minlength=classes)
     tail = np.isin(np.arange(classes), tail_classes(have))
-    return np.minimum(_wanted(have, tail, dose), np.bincount(made, minlength=classes))
-
-
-def _wanted(have: np.ndarray, tail: np.ndarray, dose: float | str) -> np.ndarray:
     if not isinstance(dose, str):
         return np.where(tail, np.round(dose * have), 0).astype(np.int64)
     if dose == "median":

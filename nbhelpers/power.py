@@ -23,30 +23,47 @@ def discordance(first: np.ndarray, second: np.ndarray) -> float:
     return float((np.asarray(first) != np.asarray(second)).mean())
 
 
-def measured_discordance(predictions: Predictions, arm: str) -> float:
-    """Share of test lesions on which two classifier seeds of an arm disagree in being right: mean
-    over all pairs of seeds (of one generator each). NaN with one seed.
+def measured_discordance(predictions: Predictions, arm: str) -> np.ndarray:
+    """Share of each class's test lesions (K,) on which two classifier seeds of an arm disagree in
+    being right: mean over all pairs of seeds (of one generator each). NaN with one seed, and for a
+    class without a lesion.
+
+    By class, because rare diagnoses are disputed more and weigh as much: one share of all lesions
+    would be that of the commonest class, and promise too much power.
     """
     rows = predictions.table["arm"] == one_of("arm", arm, predictions.arms)
-    hits = study(predictions.where(rows.to_numpy()), 0).arms[arm].hits
-    pairs = [discordance(a, b) for made in hits for a, b in combinations(made, 2)]
-    return float(np.mean(pairs)) if pairs else float("nan")
+    found = study(predictions.where(rows.to_numpy()), 0)
+    pairs = [pair for made in found.arms[arm].hits for pair in combinations(made, 2)]
+    classes = [found.label == c for c in range(len(found.support))]
+    if not pairs:
+        return np.full(len(classes), np.nan)
+    return np.array(
+        [
+            np.mean([discordance(a[c], b[c]) for a, b in pairs]) if c.any() else np.nan
+            for c in classes
+        ]
+    )
 
 
-def detectable_difference(support: np.ndarray, discordance: float, power: float = POWER) -> float:
+def detectable_difference(
+    support: np.ndarray, discordance: float | np.ndarray, power: float = POWER
+) -> float:
     """Smallest true difference in balanced accuracy that a paired 5 % test finds at this power.
 
-    `support`: lesions of each class; a class's mean paired difference has variance
-    discordance / lesions (McNemar's, for a small difference). One training a side: with s seeds a
-    side it falls towards 1 / sqrt(s) of this, and luck that moves many lesions at once adds to it.
+    `support`: lesions of each class (K,); `discordance`: one, or of each class. A class's mean
+    paired difference has variance discordance / lesions (McNemar's, for a small difference). One
+    training a side: with s seeds a side it falls towards 1 / sqrt(s) of this, and luck that moves
+    many lesions at once adds to it. A *gain* must beat two arms, so its power is lower.
     """
     z = ndtri(0.5 + CONFIDENCE / 2) + ndtri(power)
     return float(z * np.sqrt((discordance / np.asarray(support)).sum()) / len(support))
 
 
-def table(support: np.ndarray, discordances: Sequence[float], folds: int = 5) -> pd.DataFrame:
-    """discordance, tested, lesions, points: the detectable difference in points of balanced
-    accuracy at 80 % power, of one fold and of all folds pooled.
+def table(
+    support: np.ndarray, discordances: Sequence[float | np.ndarray], folds: int = 5
+) -> pd.DataFrame:
+    """discordance (mean over classes), tested, lesions, points: the detectable difference in points
+    of balanced accuracy at 80 % power, of one fold and of all folds pooled.
 
     `support`: lesions of each class in all `folds`. A discordance that is NaN gives NaN.
     """
@@ -55,7 +72,7 @@ def table(support: np.ndarray, discordances: Sequence[float], folds: int = 5) ->
         for tested, parts in (("one fold", folds), ("all folds pooled", 1)):
             lesions = np.asarray(support) / parts
             points = 100 * detectable_difference(lesions, share)
-            rows.append((share, tested, round(lesions.sum()), points))
+            rows.append((np.mean(share), tested, round(lesions.sum()), points))
     return pd.DataFrame(rows, columns=["discordance", "tested", "lesions", "points"])
 
 
@@ -63,7 +80,7 @@ def equivalent_lesions(
     counts: Sequence[int], scores: Sequence[float], gain: float
 ) -> tuple[float, str]:
     """How many more real lesions the learning curve would need for `gain` over its last point, and
-    why that is inf or NaN (else "").
+    what is to be said of the number (else ""): why it is inf or NaN, that it lies beyond the curve.
 
     `counts`: training lesions, the whole set last; `scores`: balanced accuracy (0 to 1) at each. A
     straight line is fitted to accuracy against log2 of lesions (least squares), and its slope, the
@@ -85,7 +102,11 @@ def equivalent_lesions(
         return never, "more lesions did not help here: the fitted curve does not rise"
     with np.errstate(over="ignore"):
         more = float(counts[-1] * (np.exp2(gain / slope) - 1))
-    return more, "" if np.isfinite(more) else "the fitted curve is too flat to reach this gain"
+    if not np.isfinite(more):
+        return more, "the fitted curve is too flat to reach this gain"
+    measured = counts.min() <= counts[-1] + more <= counts.max()
+    told = f"beyond the curve, which was measured from {counts.min():,.0f} to {counts.max():,.0f}"
+    return more, "" if measured else told
 
 
 def simulated(

@@ -80,6 +80,19 @@ def load_predictions(path: Path) -> Predictions:
         ) from error
 
 
+def committees(predictions: Predictions) -> Predictions:
+    """One training an arm: the softmax of an image averaged over all of the arm's seeds, generators
+    and classifiers (a deep ensemble: Lakshminarayanan et al. 2017, arXiv:1612.01474)."""
+    grouped = predictions.table.groupby(["arm", "part", "fold", "image_id"], sort=False)
+    number = grouped.ngroup().to_numpy()
+    sums = np.zeros((grouped.ngroups, len(predictions.classes)))
+    np.add.at(sums, number, predictions.softmax)
+    first = predictions.table.loc[np.unique(number, return_index=True)[1]]
+    table = first.assign(generator_seed=-1, classifier_seed=0).reset_index(drop=True)
+    softmax = sums / np.bincount(number)[:, None]
+    return Predictions(table, softmax.astype(np.float32), predictions.classes)
+
+
 def lesion_level(predictions: Predictions, part: str = "test") -> Predictions:
     """One row a lesion: softmax averaged over its images. Sorted by arm (in order of appearance),
     seeds, fold, lesion.
@@ -203,11 +216,16 @@ def lesion_recall(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) ->
 
 
 def balanced_log_loss(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> float:
-    """-log of the softmax (N, K) that a lesion's class gets, averaged over its images: mean over
-    the lesions of a class, then over the classes that are there."""
+    """Mean of `lesion_losses` over the lesions of a class, then over the classes that are there."""
+    return float(lesion_losses(label, groups, softmax).groupby(level=0).mean().mean())
+
+
+def lesion_losses(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> pd.Series:
+    """-log of the softmax (N, K) that each lesion's class gets, averaged over its images: (L,), the
+    class as index."""
     true, mean = _by_lesion(label, groups, softmax)
-    loss = -np.log(np.maximum(mean[np.arange(len(true)), true], 1e-12))
-    return float(np.mean([loss[true == c].mean() for c in np.unique(true)]))
+    right = mean[np.arange(len(true)), true]
+    return pd.Series(-np.log(np.maximum(right, 1e-12)), index=true)
 
 
 def _by_lesion(

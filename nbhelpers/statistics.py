@@ -15,6 +15,7 @@ from .predictions import CELL, CONFIDENCE, Predictions, lesion_level
 
 MARGIN = 0.02  # the smallest difference in balanced accuracy worth acting on: 2 points
 QUICK = "quick mode: inconclusive by construction"
+ONE_SEED = "one classifier seed: nothing is known of a second training of the classifier"
 ONE_GENERATOR = "one generator: nothing is known of a second training of the GAN"
 FEWEST = 5  # lesions of a class: resampling fewer repeats the same ones and sees no chance
 ENDLESS = 10**9  # degrees of freedom
@@ -273,7 +274,7 @@ def verdicts(study: Study, bar: str, placebo: str = "placebo") -> pd.DataFrame:
     """arm, balanced_accuracy, against_bar, bar_low, bar_high, against_placebo, placebo_low,
     placebo_high, p_holm, verdict, note.
 
-    Every arm but the bar and the placebo. A blind study, one fold, and one classifier seed or one
+    Every arm but the bar and the placebo. A blind study, one fold, one classifier seed or one
     generator shared with the two are inconclusive: the note says why.
     """
     table = contrasts(study, bar, placebo).set_index(["arm", "against"])
@@ -284,17 +285,14 @@ def verdicts(study: Study, bar: str, placebo: str = "placebo") -> pd.DataFrame:
         for side, told in (("bar", a), ("placebo", b)):
             row |= {f"against_{side}": told["difference"]}
             row |= {f"{side}_{end}": told[end] for end in ("low", "high")}
-        row |= {"p_holm": max(a["p_holm"], b["p_holm"])}
-        quick = study.folds == 1 or min(a["seeds"], b["seeds"]) == 1
+        row["p_holm"] = max(a["p_holm"], b["p_holm"])
+        once = min(a["seeds"], b["seeds"]) == 1
         alone = study.arms[arm].made != (-1,) and min(a["generators"], b["generators"]) == 1
-        word = verdict((a["low"], a["high"]), (b["low"], b["high"]))
-        row |= {"verdict": "inconclusive" if quick or alone or study.blind else word}
+        known = not (study.quick or once or alone or study.blind)
+        word = verdict((a["low"], a["high"]), (b["low"], b["high"])) if known else "inconclusive"
         notes = [] if (arm, bar) in primary(bar, placebo) else ["exploratory"]
         if study.blind:
             notes.append(f"a class has fewer than {FEWEST} lesions in this test set")
-        if quick:
-            notes.append(QUICK)
-        elif alone:
-            notes.append(ONE_GENERATOR)
-        rows.append(row | {"note": "; ".join(notes)})
+        why = [QUICK] if study.quick else [ONE_SEED] * int(once) + [ONE_GENERATOR] * int(alone)
+        rows.append(row | {"verdict": word, "note": "; ".join(notes + why)})
     return pd.DataFrame(rows)

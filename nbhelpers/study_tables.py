@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from .arms import Arm
+from .extras import top_up, wanted
 from .predictions import Predictions, confusion, lesion_level, one_replicate, recalls
 from .statistics import Study, draws, interval
 
@@ -34,6 +35,22 @@ def by_arm(
         matrices[arm] = confusion(label, guess, len(classes))
         found[arm] = recalls(label, guess, classes)
     return matrices, found
+
+
+def given(arms: Sequence[Arm], real: np.ndarray, made: np.ndarray, classes: int) -> pd.DataFrame:
+    """arm, wanted, given: extra images of all classes that an arm asks for beside training images
+    with the labels `real`, and how many of them a set with the labels `made` holds. Without arms
+    that show nothing else: they take all."""
+    rows = [
+        (
+            arm.name,
+            wanted(real, arm.dose, classes).sum(),
+            top_up(real, made, arm.dose, classes).sum(),
+        )
+        for arm in arms
+        if arm.extra and arm.place != "alone"
+    ]
+    return pd.DataFrame(rows, columns=["arm", "wanted", "given"])
 
 
 def arm_intervals(study: Study) -> pd.DataFrame:

@@ -9,7 +9,6 @@ import torch
 from .arms import LADDER
 from .classifier import Recipe
 from .comparison import compare, plan
-from .predictions import lesion_recall
 from .prepare import Prepared
 from .splits import parts
 from .tasks import by_image
@@ -20,8 +19,9 @@ def split_twice(
 ) -> pd.DataFrame:
     """The arm `real_classic` trained and scored on fold 0 of an image-level and of a lesion-level
     split. Columns: split, tested (images), twins (share with a photograph of the same lesion in
-    training), accuracy and balanced accuracy by image, accuracy of twins and of others (NaN where
-    there are none).
+    training), accuracy beside the majority share and balanced accuracy, by image, and recall of
+    twins and of others: the mean over the classes that have both, as lesions photographed twice are
+    rarer diagnoses (NaN where there are none).
 
     The honest training is kept in `folder`, for a comparison there to find, the leaky one in
     `folder/split_by_image`.
@@ -38,9 +38,10 @@ def split_twice(
         right = found.softmax[tested].argmax(1) == label
         lesion = data.table.get("lesion", data.table["group_id"]).to_numpy()
         twin = np.isin(lesion[part["test"]], lesion[part["train"]])
-        recall = lesion_recall(label, np.arange(len(label)), found.softmax[tested])
         row = {"split": f"by {name}", "tested": len(label), "twins": twin.mean()}
-        row |= {"accuracy": right.mean(), "balanced accuracy": recall.mean()}
-        of = {"accuracy of twins": right[twin], "accuracy of others": right[~twin]}
-        rows.append(row | {key: hits.mean() if len(hits) else np.nan for key, hits in of.items()})
+        row |= {"accuracy": right.mean(), "majority share": np.bincount(label).max() / len(label)}
+        row["balanced accuracy"] = pd.Series(right).groupby(label).mean().mean()
+        within = pd.Series(right).groupby([label, twin]).mean().unstack().dropna()
+        within = within.mean().reindex([True, False])
+        rows.append(row | dict(zip(("recall of twins", "recall of others"), within, strict=True)))
     return pd.DataFrame(rows)

@@ -47,6 +47,7 @@ def test_named_doses(dose, wanted):
     assert top_up(REAL, plenty, dose, 3).tolist() == wanted
     few = np.repeat([0, 1, 2], 3)
     assert top_up(REAL, few, dose, 3).tolist() == np.minimum(wanted, 3).tolist()
+    assert extras.wanted(REAL, dose, 3).tolist() == wanted
 
 
 @pytest.mark.parametrize("dose", ["much", "+", "+x", "500", "+5.5", "-10%"])

@@ -63,8 +63,8 @@ def test_recalls_carry_their_support_and_leave_out_what_is_not_known():
 def test_bars_stand_beside_the_majority_share():
     axis = accuracy_bars(["a", "b"], [0.7, 0.6], [0.3, 0.2], 0.669, 1 / 7, "Title")
     assert "always the commonest class: 66.9" in words(axis.figure)
-    heights = [line.get_ydata()[0] for line in axis.lines]
-    assert heights == pytest.approx([66.9, 100 / 7])
+    assert [line.get_xdata()[0] for line in axis.lines] == pytest.approx([66.9, 100 / 7])
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["a", "b"]
 
 
 def test_the_ladder_shows_both_scores_and_the_chosen_arm():

@@ -64,11 +64,12 @@ def hits(*columns):
 
 def test_measured_discordance_by_hand():
     assert discordance(np.array([1, 1, 0, 0], bool), np.array([1, 0, 0, 1], bool)) == 0.5
-    assert measured_discordance(hits([1, 1, 0, 0], [1, 0, 0, 1]), "bar") == 0.5
+    assert measured_discordance(hits([1, 1, 0, 0], [1, 0, 0, 1]), "bar")[0] == 0.5
     # pairs: 0 and 1 differ in 2 of 4, 0 and 2 in 0, 1 and 2 in 2
     three = hits([1, 1, 0, 0], [1, 0, 0, 1], [1, 1, 0, 0])
-    assert measured_discordance(three, "bar") == pytest.approx(1 / 3)
-    assert np.isnan(measured_discordance(hits([1, 1, 0, 0]), "bar"))
+    by_class = measured_discordance(three, "bar")
+    assert by_class[0] == pytest.approx(1 / 3) and np.isnan(by_class[1])  # no lesion of class b
+    assert np.isnan(measured_discordance(hits([1, 1, 0, 0]), "bar")).all()
     with pytest.raises(UsageError, match="did you mean 'bar'"):
         measured_discordance(three, "bars")
 
@@ -76,14 +77,28 @@ def test_measured_discordance_by_hand():
 def test_validation_lesions_do_not_count():
     found = hits([1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 1, 1])
     found.table.loc[found.table["classifier_seed"] == 2, "part"] = "validation"
-    assert measured_discordance(found, "bar") == 0
+    assert measured_discordance(found, "bar")[0] == 0
+
+
+def test_disputed_rare_classes_cost_power():
+    """The same share of all lesions, once the same in each class and once among the rare ones."""
+    support = np.array([900, 100])
+    uneven = np.array([0.08, 0.48])
+    share = uneven @ support / support.sum()
+    even = table(support, [share]).set_index("tested")["points"]
+    rare = table(support, [uneven]).set_index("tested")
+    assert share == pytest.approx(0.12)
+    assert rare["discordance"].tolist() == pytest.approx([0.28] * 2)
+    assert (rare["points"] > 1.8 * even).all()
 
 
 def test_equivalent_lesions_by_hand():
     counts, scores = [500, 1000, 2000, 4000], [0.60, 0.62, 0.64, 0.66]  # 2 points a doubling
-    assert equivalent_lesions(counts, scores, 0.02) == (pytest.approx(4000), "")
+    more, why = equivalent_lesions(counts, scores, 0.02)
+    assert more == pytest.approx(4000) and why.endswith("measured from 500 to 4,000")
     assert equivalent_lesions(counts, scores, 0.01)[0] == pytest.approx(4000 * (2**0.5 - 1))
-    assert equivalent_lesions(counts, scores, -0.02)[0] == pytest.approx(-2000)
+    assert equivalent_lesions(counts, scores, -0.02) == (pytest.approx(-2000), "")
+    assert "beyond the curve" in equivalent_lesions(counts, scores, -0.08)[1]
     assert equivalent_lesions(counts, scores, 0.0) == (0.0, "")
     # least squares through points that are not on a line
     bent = equivalent_lesions([1, 2, 4], [0.0, 0.3, 0.4], 0.2)[0]

@@ -8,6 +8,7 @@ from nbhelpers.predictions import (
     COLUMNS,
     Predictions,
     balanced_log_loss,
+    committees,
     confusion,
     lesion_level,
     lesion_recall,
@@ -135,6 +136,27 @@ def test_one_replicate_takes_the_first_seeds_of_each_arm():
         ["real", -1, 0],
         ["synthetic", 3, 0],
     ]
+
+
+def test_a_committee_averages_the_trainings_of_an_arm():
+    found = predictions(
+        [
+            ("i1", "A", 0, 0, "test", "real", -1, 0),
+            ("i2", "B", 1, 0, "test", "real", -1, 0),
+            ("i2", "B", 1, 0, "test", "synthetic", 5, 1),
+            ("i1", "A", 0, 0, "test", "real", -1, 1),
+            ("i2", "B", 1, 0, "test", "real", -1, 1),
+            ("i2", "B", 1, 0, "test", "synthetic", 6, 1),
+        ],
+        [[0.2, 0.8, 0], [0, 1, 0], [0, 0, 1], [0.9, 0.1, 0], [1, 0, 0], [0, 0.5, 0.5]],
+    )
+    once = committees(found)
+    assert once.table["arm"].tolist() == ["real", "real", "synthetic"]
+    assert once.table["image_id"].tolist() == ["i1", "i2", "i2"]
+    expected = [[0.55, 0.45, 0], [0.5, 0.5, 0], [0, 0.25, 0.75]]
+    assert once.softmax == pytest.approx(np.array(expected))
+    assert not once.table.duplicated(["arm", "image_id"]).any()
+    assert lesion_level(once).softmax == pytest.approx(np.array(expected))
 
 
 def test_recall_by_lesion_averages_images_first():

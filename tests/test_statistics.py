@@ -13,6 +13,7 @@ from nbhelpers.power import simulated
 from nbhelpers.predictions import COLUMNS, Predictions
 from nbhelpers.statistics import (
     ONE_GENERATOR,
+    ONE_SEED,
     QUICK,
     Study,
     Trainings,
@@ -322,8 +323,8 @@ def test_arms_are_compared_on_the_seeds_that_both_have():
     first = made.weight @ made.arms["placebo"].hits[0, 0] - made.observed["real"]
     assert table["difference"]["real", "placebo"] == pytest.approx(-first)
     rows = verdicts(made, BAR).set_index("arm")
-    assert rows["verdict"]["real"] == "inconclusive" and QUICK in rows["note"]["real"]
-    assert QUICK not in rows["note"]["synthetic"] and not made.quick
+    assert rows["verdict"]["real"] == "inconclusive" and ONE_SEED in rows["note"]["real"]
+    assert ONE_SEED not in rows["note"]["synthetic"] and not made.quick
     # with the lone arm as the bar nothing is known of any other
     assert set(verdicts(made, "real")["verdict"]) == {"inconclusive"}
 
@@ -334,7 +335,7 @@ def test_one_seed_in_common_is_quick_and_none_is_refused():
     table = verdicts(
         study(replace(found, table=found.table.assign(classifier_seed=moved)), 50), BAR
     )
-    assert table["verdict"][0] == "inconclusive" and QUICK in table["note"][0]
+    assert table["verdict"][0] == "inconclusive" and ONE_SEED in table["note"][0]
     moved = found.table["classifier_seed"] + 3 * (found.table["arm"] == "synthetic")
     apart = study(replace(found, table=found.table.assign(classifier_seed=moved)), 50)
     with pytest.raises(MetricError, match=r"'synthetic' and 'balanced' have no classifier seed in"):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from nbhelpers import study_tables
-from nbhelpers.arms import LADDER, fewer_lesions
+from nbhelpers.arms import EARLIER, LADDER, around, doses, fewer_lesions
 from nbhelpers.power import simulated
 from nbhelpers.predictions import COLUMNS, Predictions
 from nbhelpers.statistics import verdicts
@@ -57,3 +57,14 @@ def test_a_learning_curve_is_ordered_by_lesions():
     table = study_tables.learned_from([BAR, *shares], study, 5122)
     assert table["lesions"].tolist() == [640, 1280, 2561, 5122]
     assert table["arm"].tolist() == ["real_12.5", "real_25", "real_50", "real_classic"]
+
+
+def test_a_set_too_small_for_an_arm_is_told():
+    real, made = np.repeat([0, 1, 2], [90, 40, 10]), np.repeat([0, 1, 2], 15)
+    chosen = [*around(BAR), *EARLIER, *doses(BAR), BAR]
+    table = study_tables.given(chosen, real, made, 3).set_index("arm")
+    assert "synthetic_only" not in table.index and BAR.name not in table.index
+    assert table.loc["synthetic"].tolist() == [10, 10]
+    assert table.loc["synthetic_x5"].tolist() == [50, 15]
+    assert table.loc["earlier_500"].tolist() == [1500, 45]
+    assert table.loc["earlier_balanced"].tolist() == [130, 30]

@@ -36,9 +36,12 @@ def test_twins_are_recognised_and_strangers_are_not(tmp_path):
     table = split_twice(unlearnable(tmp_path), tmp_path, recipe, 0, CPU).set_index("split")
     leaky, honest = table.loc["by image"], table.loc["by lesion"]
     assert leaky["twins"] > 0.6 and honest["twins"] == 0
-    assert np.isnan(honest["accuracy of twins"])
+    assert np.isnan(honest["recall of twins"])
+    assert honest["recall of others"] == honest["balanced accuracy"]
     assert honest["accuracy"] < 0.45  # a third is chance
-    assert leaky["accuracy of twins"] > 0.55 and leaky["accuracy"] > honest["accuracy"] + 0.1
+    assert leaky["recall of twins"] > 0.55 > 0.45 > leaky["recall of others"]
+    assert leaky["accuracy"] > honest["accuracy"] + 0.1
+    assert 0.3 < leaky["majority share"] < 0.45
     assert leaky["tested"] == honest["tested"] == 96
     assert (tmp_path / "predictions" / "real_classic-f0-s0.npz").exists()
     again = split_twice(unlearnable(tmp_path), tmp_path, recipe, 0, None)  # nothing is trained

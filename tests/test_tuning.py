@@ -7,7 +7,13 @@ from small_lesions import CLASSES
 
 from nbhelpers import tuning
 from nbhelpers.errors import MetricError
-from nbhelpers.predictions import COLUMNS, Predictions, lesion_level, lesion_recall
+from nbhelpers.predictions import (
+    COLUMNS,
+    Predictions,
+    balanced_log_loss,
+    lesion_level,
+    lesion_recall,
+)
 
 COUNTS = {"validation": (80, 30, 12), "test": (200, 60, 24)}
 
@@ -80,6 +86,21 @@ def test_what_does_not_lean_is_left_nearly_alone():
         prior = tuning.class_prior(label, groups, 3)
         powers.append(tuning.best_power(label, groups, found.softmax[seen], prior))
     assert abs(np.mean(powers)) < 0.15
+
+
+def test_of_powers_that_cannot_be_told_apart_the_mildest_is_taken():
+    found = made_up({"arm": 2.0}, bias=1.0)
+    seen = (found.table["part"] == "validation").to_numpy()
+    label, groups = (found.table[n].to_numpy()[seen] for n in ("label", "group_id"))
+    prior = tuning.class_prior(label, groups, 3)
+
+    def loss(power: float) -> float:
+        softmax = tuning.adjust(found.softmax[seen], prior, power)
+        return balanced_log_loss(label, groups, softmax)
+
+    chosen = tuning.best_power(label, groups, found.softmax[seen], prior)
+    lowest = min(tuning.POWERS, key=loss)
+    assert 0.3 < chosen < lowest and loss(chosen) < loss(0.0)
 
 
 def test_a_power_is_not_praised_for_its_own_lesions():

@@ -123,20 +123,21 @@ def accuracy_bars(
 
     All are shares; `majority` belongs to accuracy, `chance` (1 / classes) to balanced accuracy.
     """
-    axis = axis or plt.subplots(figsize=(7.5, 3.4), layout="constrained")[1]
+    axis = axis or plt.subplots(figsize=(7.5, 1 + 0.5 * len(arms)), layout="constrained")[1]
     series = (
         ("accuracy", accuracy, "tab:blue", -0.2, majority),
         ("balanced accuracy", balanced, "tab:orange", 0.2, chance),
     )
     for name, values, colour, shift, floor in series:
-        bars = axis.bar(
+        bars = axis.barh(
             np.arange(len(arms)) + shift, 100 * np.asarray(values), 0.38, color=colour, label=name
         )
         axis.bar_label(bars, fmt="{:.1f}", fontsize=8, padding=2)
         label = f"always the commonest class: {100 * floor:.1f}"
-        axis.axhline(100 * floor, color=colour, linestyle="--", linewidth=1.2, label=label)
-    axis.set_xticks(range(len(arms)), arms)
-    axis.set(ylim=(0, 100), ylabel="%", title=title)
+        axis.axvline(100 * floor, color=colour, linestyle="--", linewidth=1.2, label=label)
+    axis.set_yticks(range(len(arms)), arms)
+    axis.set_ylim(len(arms) - 0.5, -0.5)
+    axis.set(xlim=(0, 100), xlabel="% of test lesions", title=title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis
 
