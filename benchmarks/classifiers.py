@@ -138,17 +138,14 @@ class Study:
     def _judge(self, fold: int) -> Path:
         return self.run.classifier(self.prepared, fold)
 
-    @staticmethod
-    def _scores(found: comparison.Predictions) -> pd.DataFrame:
-        table = predictions.score_table(found).query("fold == 'all'")
-        wide = table.pivot_table("value", "arm", "metric", dropna=False).reindex(found.arms)
-        return wide.round(4).reset_index()
-
     def tables(self, found: comparison.Predictions, bar: str) -> None:
         """Every table and figure, from the predictions alone."""
         comparison.save_scores(self.args.run, found)
         study = statistics.study(found, preset("full").resamples)
-        results, together = (self._scores(each) for each in (found, predictions.committees(found)))
+        results, together = (
+            study_tables.scores(each).round(4).reset_index()
+            for each in (found, predictions.committees(found))
+        )
         contrasts = statistics.contrasts(study, bar)
         primary = [bar, "synthetic", "placebo", "filtered", "synthetic_only"]
         told = f"Bar {bar}; balanced accuracy in %, differences in points"

@@ -11,7 +11,7 @@ from .classic_augmentation import CLASSIC, Augment, unchanged
 from .extras import Extra
 
 PLACES = ("swap", "add", "alone")
-DOSES = (0.25, 0.5, 2.0, 5.0)  # beside 1; the last, "median", fills every class up to the median
+DOSES = (0.25, 0.5, 2.0, 5.0)  # beside 1; the last, "median", fills the tail up to the median class
 SHARES = (0.125, 0.25, 0.5)  # of the training lesions, beside all of them
 
 
@@ -20,7 +20,7 @@ class Arm:
     """One way of feeding the same classifier.
 
     `sampling_power`, `loss`, `blend`: see `row_order.real_order` and `classifier.Lesson`. `dose`:
-    see `extras.top_up`. `place` of the extra images: "swap" lets them take the place of real images
+    see `extras.wanted`. `place` of the extra images: "swap" lets them take the place of real images
     of their class, so that the class prior stays; "add" pools them with the real ones, as earlier
     projects did, so that it changes; "alone" shows nothing else. `share`: of the training lesions.
     """

@@ -85,12 +85,10 @@ def committees(predictions: Predictions) -> Predictions:
     and classifiers (a deep ensemble: Lakshminarayanan et al. 2017, arXiv:1612.01474)."""
     grouped = predictions.table.groupby(["arm", "part", "fold", "image_id"], sort=False)
     number = grouped.ngroup().to_numpy()
-    sums = np.zeros((grouped.ngroups, len(predictions.classes)))
-    np.add.at(sums, number, predictions.softmax)
-    first = predictions.table.loc[np.unique(number, return_index=True)[1]]
+    first = predictions.table.iloc[np.unique(number, return_index=True)[1]]
     table = first.assign(generator_seed=-1, classifier_seed=0).reset_index(drop=True)
-    softmax = sums / np.bincount(number)[:, None]
-    return Predictions(table, softmax.astype(np.float32), predictions.classes)
+    softmax = _means(predictions.softmax, number).astype(np.float32)
+    return Predictions(table, softmax, predictions.classes)
 
 
 def lesion_level(predictions: Predictions, part: str = "test") -> Predictions:
@@ -101,10 +99,7 @@ def lesion_level(predictions: Predictions, part: str = "test") -> Predictions:
     keys = [*CELL, "fold", "group_id", "label"]
     arm = pd.Categorical(chosen.table["arm"], predictions.arms, ordered=True)
     grouped = chosen.table.assign(arm=arm).groupby(keys, observed=True, sort=True)
-    number = grouped.ngroup().to_numpy()
-    sums = np.zeros((grouped.ngroups, len(predictions.classes)))
-    np.add.at(sums, number, chosen.softmax)
-    softmax = sums / np.bincount(number)[:, None]
+    softmax = _means(chosen.softmax, grouped.ngroup().to_numpy())
     table = grouped.size().reset_index().drop(columns=0).assign(part=part, image_id="")
     table["arm"] = table["arm"].astype(str)
     return Predictions(table[list(COLUMNS)], softmax, predictions.classes)
@@ -233,6 +228,12 @@ def _by_lesion(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Labels (L,) and mean softmax (L, K) of the lesions."""
     first, number = np.unique(groups, return_index=True, return_inverse=True)[1:]
-    mean = np.zeros((len(first), softmax.shape[1]))
-    np.add.at(mean, number, softmax)
-    return label[first], mean / np.bincount(number)[:, None]
+    return label[first], _means(softmax, number)
+
+
+def _means(softmax: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Mean softmax (G, K) of the rows of each group; `number` (N,) counts groups from 0."""
+    counts = np.bincount(number)
+    sums = np.zeros((len(counts), softmax.shape[1]))
+    np.add.at(sums, number, softmax)
+    return sums / counts[:, None]

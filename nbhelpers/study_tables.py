@@ -7,7 +7,7 @@ import pandas as pd
 
 from .arms import Arm
 from .extras import top_up, wanted
-from .predictions import Predictions, confusion, lesion_level, one_replicate, recalls
+from .predictions import Predictions, confusion, lesion_level, one_replicate, recalls, score_table
 from .statistics import Study, draws, interval
 
 LEADING = ["arm", "verdict", "against_bar", "bar_low", "bar_high"]
@@ -20,6 +20,13 @@ def in_points(verdicts: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame
     table = verdicts.assign(**(100 * verdicts[shares])).round(3)
     table = table.sort_values("arm", key=lambda arm: ~arm.isin(first), kind="stable")
     return table[LEADING + [name for name in table if name not in LEADING]].reset_index(drop=True)
+
+
+def scores(predictions: Predictions) -> pd.DataFrame:
+    """Every score by lesion, folds pooled, mean of seeds: a row an arm, a column a metric."""
+    table = score_table(predictions).query("fold == 'all'")
+    wide = table.pivot_table("value", "arm", "metric", dropna=False)
+    return wide.reindex(predictions.arms)
 
 
 def by_arm(

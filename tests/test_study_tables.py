@@ -68,3 +68,12 @@ def test_a_set_too_small_for_an_arm_is_told():
     assert table.loc["synthetic_x5"].tolist() == [50, 15]
     assert table.loc["earlier_500"].tolist() == [1500, 45]
     assert table.loc["earlier_balanced"].tolist() == [130, 30]
+
+
+def test_scores_have_a_row_an_arm_in_the_order_of_training():
+    rows = [("i", "A", 0, 0, "test", arm, -1, seed) for arm in ("b", "a") for seed in (0, 1)]
+    softmax = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
+    found = Predictions(pd.DataFrame(rows, columns=list(COLUMNS)), softmax, ("nv", "mel"))
+    table = study_tables.scores(found)
+    assert table.index.tolist() == ["b", "a"] and table["accuracy"].tolist() == [0.5, 1.0]
+    assert np.isnan(table.loc["a", "balanced_accuracy"])  # no melanoma was tested
