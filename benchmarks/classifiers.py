@@ -2,14 +2,15 @@
 command line: resumable, and every finished training is kept.
 
     python benchmarks/classifiers.py --data data/prepared/ham10000-64 --run runs/gans-ham10000-64 \\
-        [--gan modern] [--task all] [--steps 1752] [--seeds 2] [--trap] \\
+        [--gan modern] [--task all] [--steps 1752] [--seeds 2] [--trap] [--committee 4] \\
         [--rungs real,real_classic,balanced,half_balanced] [--more dose,share,earlier]
 
 Trains the ladder of real-only recipes, or some rungs of it, with one seed, takes the best on
 validation for the bar, then the bar, the generated images, the placebo and the filtered images with
 all seeds, generated images alone with the first. Leaves predictions.npz, classifier.csv,
 tables/22_*.csv and report.html in the run folder. `--more` adds exploratory arms with the first
-seed, `--trap` the leaky split.
+seed, `--trap` the leaky split, `--committee` more seeds of the bar: how far real images alone go
+when all trainings on them vote.
 """
 
 import argparse
@@ -63,6 +64,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--encoder-steps", type=int, default=600, help="of the filter's judge")
     parser.add_argument("--rungs", default="", help="of the ladder; all when empty")
     parser.add_argument("--more", default="", help="exploratory arms: dose,share,earlier")
+    parser.add_argument("--committee", type=int, default=0, help="seeds of the bar that vote")
     parser.add_argument("--trap", action="store_true", help="the leaky split, too")
     parser.add_argument("--ladder", action="store_true", help="stop when the bar is known")
     parser.add_argument("--device", default="auto")
@@ -86,19 +88,47 @@ class Study:
             one_of("--rungs", name, [arm.name for arm in arms.LADDER])
         self.rungs = [arm for arm in arms.LADDER if arm.name in named or not named]
 
-    def ladder(self) -> tuple[Arm, bool]:
-        """The bar, and whether its logits are adjusted."""
+    def ladder(self) -> Arm:
+        """The bar."""
         cells = comparison.plan(self.rungs, self.folds, [0])
         found = self._compare(cells)
         table = tuning.ladder(found)
-        name, adjust = tuning.best(table)
-        print(
-            table.round(4).to_string(index=False), f"the bar: {name}, adjusted: {adjust}", sep="\n"
-        )
+        name = tuning.best(table)
+        print(table.round(4).to_string(index=False), f"the bar: {name}", sep="\n")
         self.run.save_table(table.round(4), "ladder", "Balanced accuracy of validation lesions")
         axis = comparisons.ladder_dots(table, name, "Real images only: which recipe is the bar?")
         self.run.save_figure(axis.figure, "ladder", "Validation lesions; the bar in bold.")
-        return next(arm for arm in self.rungs if arm.name == name), adjust
+        return next(arm for arm in self.rungs if arm.name == name)
+
+    def trap(self) -> None:
+        """What a split by image would have reported: a lesson, never a result."""
+        table = traps.split_twice(
+            self.prepared, self.args.run, self.recipe, 0, self.run.device
+        ).round(4)
+        print(self.run.save_table(table, "traps", "One classifier, two splits").to_string())
+
+    def committee(self, bar: Arm) -> None:
+        """How far real images alone go when several trainings on them vote: the bar's seeds, and
+        these with the other rungs of the ladder."""
+        cells = comparison.plan([bar], self.folds, range(self.args.committee))
+        others = [arm for arm in self.rungs if arm != bar]
+        found = self._compare(cells + comparison.plan(others, self.folds, [0]))
+        of_bar = (found.table["arm"] == bar.name).to_numpy()
+        everyone = len(cells) + len(others) * len(self.folds)
+        rows = []
+        for name, keep in (
+            (f"{len(cells)} x {bar.name}", of_bar),
+            (f"all {everyone}, other rungs included", np.ones_like(of_bar)),
+        ):
+            voters = found.where(keep)
+            voters = predictions.committees(replace(voters, table=voters.table.assign(arm=name)))
+            for how, each in (("as trained", voters), ("adjusted", tuning.adjusted(voters))):
+                on_validation = tuning.ladder(voters)[how].item()
+                scores = study_tables.scores(each)[["balanced_accuracy", "accuracy", "macro_auc"]]
+                rows.append(scores.assign(logits=how, validation=on_validation).reset_index())
+        table = pd.concat(rows).round(4)
+        told = "Trainings on real images alone, softmax averaged; by test lesion"
+        print(self.run.save_table(table, "real_committees", told).to_string())
 
     def passed(self, sets: comparison.Sets) -> comparison.Passed:
         passed, counts = {}, []
@@ -170,17 +200,13 @@ class Study:
 def main() -> None:
     args, start = arguments(), time.monotonic()
     study = Study(args)
+    bar = study.ladder()
     if args.trap:
-        trap = traps.split_twice(
-            study.prepared, args.run / "traps", study.recipe, 0, study.run.device
-        )
-        print(
-            study.run.save_table(trap.round(4), "traps", "One classifier, two splits").to_string()
-        )
-    bar, adjust = study.ladder()
+        study.trap()
+    if args.committee:
+        study.committee(bar)
     if not args.ladder:
-        raw = study.all_arms(bar)
-        study.tables(tuning.adjusted(raw) if adjust else raw, bar.name)
+        study.tables(tuning.adjusted(study.all_arms(bar)), bar.name)
         print(write_report(args.run))
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
 

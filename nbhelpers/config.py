@@ -30,6 +30,7 @@ class Preset:
     measure_images: int  # images a side for set metrics, at most
     encoder_steps: int  # optimiser steps of the lesion encoder
     segmenter_steps: int  # optimiser steps of every segmenter of pix2pix
+    classifier_backbone: str
     classifier_steps: int  # optimiser steps of every classifier arm
     classifier_batch: int
     classifier_seeds: int
@@ -42,22 +43,22 @@ _PRESETS = (
     Preset(
         name="smoke", phantom_images=150, gan_images=640, tail_images=128, experiment_images=128,
         gan_batch=16, gan_width=8, measure_pairs=60, measure_images=60, encoder_steps=6,
-        segmenter_steps=6, classifier_steps=6, classifier_batch=16, classifier_seeds=1,
-        classifier_folds=1, classifier_variants=1, resamples=200,
+        segmenter_steps=6, classifier_backbone="resnet18", classifier_steps=6, classifier_batch=16,
+        classifier_seeds=1, classifier_folds=1, classifier_variants=1, resamples=200,
     ),
     Preset(
         name="laptop", phantom_images=1000, gan_images=2_800, tail_images=320,
         experiment_images=320, gan_batch=8, gan_width=32, measure_pairs=2_000,
-        measure_images=500, encoder_steps=120, segmenter_steps=150, classifier_steps=56,
-        classifier_batch=32, classifier_seeds=1, classifier_folds=1, classifier_variants=1,
-        resamples=10_000,
+        measure_images=500, encoder_steps=120, segmenter_steps=150,
+        classifier_backbone="resnet18", classifier_steps=56, classifier_batch=32,
+        classifier_seeds=1, classifier_folds=1, classifier_variants=1, resamples=10_000,
     ),
     Preset(
         name="full", phantom_images=10_015, gan_images=3_000_000, tail_images=300_000,
         experiment_images=200_000, gan_batch=64, gan_width=64, measure_pairs=2_000,
-        measure_images=5_000, encoder_steps=3_000, segmenter_steps=2_000, classifier_steps=3_000,
-        classifier_batch=64, classifier_seeds=3, classifier_folds=5, classifier_variants=9,
-        resamples=10_000,
+        measure_images=5_000, encoder_steps=3_000, segmenter_steps=2_000,
+        classifier_backbone="resnet10", classifier_steps=1_752, classifier_batch=64,
+        classifier_seeds=3, classifier_folds=5, classifier_variants=9, resamples=10_000,
     ),
 )  # fmt: skip
 PRESETS = {preset.name: preset for preset in _PRESETS}

@@ -203,24 +203,24 @@ def confusion(label: np.ndarray, guess: np.ndarray, classes: int) -> np.ndarray:
 def lesion_recall(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> np.ndarray:
     """Recall by lesion of each class (K,): softmax (N, K) averaged over a lesion's images. NaN for
     a class that is not there."""
+    found = lesion_hits(label, groups, softmax).groupby(level=0).mean()
+    return found.reindex(range(softmax.shape[1])).to_numpy()
+
+
+def lesion_hits(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> pd.Series:
+    """1 for each lesion whose class is named by its images' mean softmax (N, K), else 0: float
+    (L,), the class as index."""
     true, mean = _by_lesion(label, groups, softmax)
-    classes = softmax.shape[1]
-    hits = np.bincount(true[mean.argmax(1) == true], minlength=classes)
-    with np.errstate(invalid="ignore"):
-        return hits / np.bincount(true, minlength=classes)
+    return pd.Series((mean.argmax(1) == true).astype(float), index=true)
 
 
 def balanced_log_loss(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> float:
-    """Mean of `lesion_losses` over the lesions of a class, then over the classes that are there."""
-    return float(lesion_losses(label, groups, softmax).groupby(level=0).mean().mean())
-
-
-def lesion_losses(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> pd.Series:
-    """-log of the softmax (N, K) that each lesion's class gets, averaged over its images: (L,), the
-    class as index."""
+    """-log of the softmax (N, K) that each lesion's class gets, averaged over its images; mean over
+    the lesions of a class, then over the classes that are there."""
     true, mean = _by_lesion(label, groups, softmax)
     right = mean[np.arange(len(true)), true]
-    return pd.Series(-np.log(np.maximum(right, 1e-12)), index=true)
+    losses = pd.Series(-np.log(np.maximum(right, 1e-12)), index=true)
+    return float(losses.groupby(level=0).mean().mean())
 
 
 def _by_lesion(

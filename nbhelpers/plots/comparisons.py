@@ -143,7 +143,7 @@ def accuracy_bars(
 
 
 def ladder_dots(table: pd.DataFrame, chosen: str, title: str, axis: Axes | None = None) -> Axes:
-    """Validation scores of real-only recipes, as trained and with adjusted logits, best first.
+    """Validation scores of real-only recipes, as trained and with adjusted logits; the bar first.
 
     `table` has arm, as trained, adjusted (shares); `chosen` is printed bold.
     """
