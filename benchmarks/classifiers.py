@@ -10,7 +10,9 @@ validation for the bar, then the bar, the generated images, the placebo and the 
 all seeds, generated images alone with the first. Leaves predictions.npz, classifier.csv,
 tables/22_*.csv and report.html in the run folder. `--more` adds exploratory arms with the first
 seed, `--trap` the leaky split, `--committee` more seeds of the bar: how far real images alone go
-when all trainings on them vote.
+when all trainings on them vote. With `--refit` the ladder alone is climbed with validation lesions
+held out (its trainings are in ladder/): all later arms learn from them, too, and their logits are
+adjusted as the ladder's bar was.
 """
 
 import argparse
@@ -59,12 +61,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--looks", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--filtered-seeds", type=int, default=0, help="fewer, to save time")
     parser.add_argument("--folds", type=int, default=1)
     parser.add_argument("--made", type=int, default=2000, help="generated images of a class")
     parser.add_argument("--encoder-steps", type=int, default=600, help="of the filter's judge")
     parser.add_argument("--rungs", default="", help="of the ladder; all when empty")
     parser.add_argument("--more", default="", help="exploratory arms: dose,share,earlier")
     parser.add_argument("--committee", type=int, default=0, help="seeds of the bar that vote")
+    parser.add_argument("--refit", action="store_true", help="then learn from validation, too")
     parser.add_argument("--trap", action="store_true", help="the leaky split, too")
     parser.add_argument("--ladder", action="store_true", help="stop when the bar is known")
     parser.add_argument("--device", default="auto")
@@ -78,6 +82,9 @@ class Study:
         self.args, data = args, load_prepared(args.data)
         self.prepared = tasks.task(data, args.task)
         self.recipe = Recipe(args.backbone, args.steps, args.batch, looks=args.looks)
+        self.final, self.first = self.recipe, args.run
+        if args.refit:
+            self.final, self.first = replace(self.recipe, refit=True, looks=0), args.run / "ladder"
         told = f"laptop, {args.steps:,} steps of {args.batch}"
         chosen = replace(preset("laptop"), name=told, encoder_steps=args.encoder_steps)
         paths, device = Paths(args.run, args.data, args.run), pick_device(args.device)
@@ -89,11 +96,12 @@ class Study:
         self.rungs = [arm for arm in arms.LADDER if arm.name in named or not named]
 
     def ladder(self) -> Arm:
-        """The bar."""
+        """The bar; `divisors` are what a refit is adjusted by."""
         cells = comparison.plan(self.rungs, self.folds, [0])
-        found = self._compare(cells)
+        found = self._compare(cells, self.recipe, self.first)
         table = tuning.ladder(found)
         name = tuning.best(table)
+        self.divisors = tuning.chosen(found, name) if self.args.refit else None
         print(table.round(4).to_string(index=False), f"the bar: {name}", sep="\n")
         self.run.save_table(table.round(4), "ladder", "Balanced accuracy of validation lesions")
         axis = comparisons.ladder_dots(table, name, "Real images only: which recipe is the bar?")
@@ -102,9 +110,9 @@ class Study:
 
     def trap(self) -> None:
         """What a split by image would have reported: a lesson, never a result."""
-        table = traps.split_twice(
-            self.prepared, self.args.run, self.recipe, 0, self.run.device
-        ).round(4)
+        table = traps.split_twice(self.prepared, self.first, self.recipe, 0, self.run.device).round(
+            4
+        )
         print(self.run.save_table(table, "traps", "One classifier, two splits").to_string())
 
     def committee(self, bar: Arm) -> None:
@@ -112,20 +120,19 @@ class Study:
         these with the other rungs of the ladder."""
         cells = comparison.plan([bar], self.folds, range(self.args.committee))
         others = [arm for arm in self.rungs if arm != bar]
-        found = self._compare(cells + comparison.plan(others, self.folds, [0]))
+        cells += comparison.plan(others, self.folds, [0])
+        found = self._compare(cells, self.final, self.args.run)
         of_bar = (found.table["arm"] == bar.name).to_numpy()
-        everyone = len(cells) + len(others) * len(self.folds)
         rows = []
         for name, keep in (
-            (f"{len(cells)} x {bar.name}", of_bar),
-            (f"all {everyone}, other rungs included", np.ones_like(of_bar)),
+            (f"{self.args.committee} x {bar.name}", of_bar),
+            (f"these and {len(others)} other rungs", np.ones_like(of_bar)),
         ):
             voters = found.where(keep)
             voters = predictions.committees(replace(voters, table=voters.table.assign(arm=name)))
-            for how, each in (("as trained", voters), ("adjusted", tuning.adjusted(voters))):
-                on_validation = tuning.ladder(voters)[how].item()
+            for logits, each in (("as trained", voters), ("adjusted", self.adjusted(voters))):
                 scores = study_tables.scores(each)[["balanced_accuracy", "accuracy", "macro_auc"]]
-                rows.append(scores.assign(logits=how, validation=on_validation).reset_index())
+                rows.append(scores.assign(logits=logits).reset_index())
         table = pd.concat(rows).round(4)
         told = "Trainings on real images alone, softmax averaged; by test lesion"
         print(self.run.save_table(table, "real_committees", told).to_string())
@@ -157,12 +164,19 @@ class Study:
         primary, seeds = arms.around(bar), range(self.args.seeds)
         more = [arm for kind in self.args.more.split(",") if kind for arm in MORE[kind](bar)]
         rest = [arm for arm in (*self.rungs, primary[3], *more) if arm != bar]
-        cells = comparison.plan([bar, *primary[:3]], self.folds, seeds, sets)
+        cells = comparison.plan([bar, *primary[:2]], self.folds, seeds, sets)
+        few = seeds[: self.args.filtered_seeds or len(seeds)]
+        cells += comparison.plan(primary[2:3], self.folds, few, sets)
         cells += comparison.plan(rest, self.folds, seeds[:1], sets)
-        return self._compare(cells, sets, self.passed(sets))
+        return self._compare(cells, self.final, self.args.run, sets, self.passed(sets))
 
-    def _compare(self, cells: list, sets=None, passed=None) -> comparison.Predictions:
-        known = self.args.run, self.recipe, cells, self.run.device, sets, passed, self.run.workers
+    def adjusted(self, found: comparison.Predictions) -> comparison.Predictions:
+        return tuning.adjusted(found, self.divisors)
+
+    def _compare(
+        self, cells: list, recipe: Recipe, folder: Path, sets=None, passed=None
+    ) -> comparison.Predictions:
+        known = folder, recipe, cells, self.run.device, sets, passed, self.run.workers
         return comparison.compare(self.prepared, *known)
 
     def _judge(self, fold: int) -> Path:
@@ -206,7 +220,7 @@ def main() -> None:
     if args.committee:
         study.committee(bar)
     if not args.ladder:
-        study.tables(tuning.adjusted(study.all_arms(bar)), bar.name)
+        study.tables(study.adjusted(study.all_arms(bar)), bar.name)
         print(write_report(args.run))
     print(f"{(time.monotonic() - start) / 60:.1f} minutes")
 

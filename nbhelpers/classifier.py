@@ -36,7 +36,8 @@ class Recipe:
     `looks`: how often validation is looked at in the second half of the steps; the weights of the
     look with the lowest log loss, the mean over classes, are kept. (Balanced accuracy would rest on
     a dozen lesions of the rarest class.) 0 keeps the last weights. `weights`: as in
-    `backbones.backbone`.
+    `backbones.backbone`. `refit`: learn from the validation lesions, too, once nothing is chosen on
+    them any more; there are no looks then.
     """
 
     backbone: str = "resnet18"
@@ -47,6 +48,7 @@ class Recipe:
     label_smoothing: float = 0.05
     looks: int = 0
     weights: str = "scratch"
+    refit: bool = False
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,10 @@ def _identity(
     """SHA-256 of all that decides a cell's result: data, settings, seeds, synthetic set, filter."""
     made = hashes.get(cell.generator, "") if cell.arm.extra else ""
     made += filters.get(cell.generator, "") if cell.arm.extra is filtered else ""
-    what = {"version": VERSION, "arm": cell.arm.settings, "recipe": asdict(recipe), "made": made}
+    told = asdict(recipe)
+    if not recipe.refit:  # cells that are older than it know nothing of it
+        del told["refit"]
+    what = {"version": VERSION, "arm": cell.arm.settings, "recipe": told, "made": made}
     what |= {
         "data": prepared.manifest["sha256"],
         "task": prepared.manifest.get("task", ""),
@@ -172,7 +175,9 @@ def _train_cell(
     rows = parts(prepared.table, cell.fold)
     labels, groups = (prepared.table[name].to_numpy() for name in ("label", "group_id"))
     seed = mix(cell.classifier_seed, cell.fold)
-    train_rows = fewer_lesions(groups, labels, rows["train"], arm.share, seed)
+    learned = ["train", "validation"] if recipe.refit else ["train"]
+    learned = np.concatenate([rows.pop(part) for part in learned])
+    train_rows = fewer_lesions(groups, labels, learned, arm.share, seed)
     real = Pool(prepared.images[train_rows], labels[train_rows])
     made = sets.get(cell.generator)
     pool, order = _fed(cell, real, made, recipe, seed, len(prepared.classes))
@@ -180,10 +185,12 @@ def _train_cell(
     lesson = Lesson(
         pool.images, pool.labels, order, len(prepared.classes), augment, arm.loss, arm.blend
     )
-    seen = rows["validation"]
-    watched = Watched(prepared.images[seen], labels[seen], groups[seen]) if recipe.looks else None
+    watched = None
+    if recipe.looks and not recipe.refit:
+        seen = rows["validation"]
+        watched = Watched(prepared.images[seen], labels[seen], groups[seen])
     trained = train(lesson, recipe, seed, device, cell.name, watched)
-    held_out = np.concatenate([rows["validation"], rows["test"]])
+    held_out = np.concatenate([rows[part] for part in ("validation", "test") if part in rows])
     return {
         "rows": held_out,
         "softmax": predict(

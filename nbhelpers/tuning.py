@@ -63,23 +63,44 @@ def indistinct(scores: pd.DataFrame) -> pd.Index:
     return scores.columns[short.mean().mean() <= error]
 
 
-def adjusted(predictions: Predictions) -> Predictions:
+def adjusted(
+    predictions: Predictions, divisors: dict[int, np.ndarray] | None = None
+) -> Predictions:
     """The same with every training's softmax adjusted by the `best_power` of its validation
-    lesions."""
+    lesions, or by its fold's of the `divisors` that were chosen before."""
     softmax = predictions.softmax.astype(np.float64)
     table = predictions.table
-    for _, rows in table.groupby([*CELL, "fold"], sort=False).groups.items():
-        seen = rows[table["part"].loc[rows] == "validation"]
-        label, groups = (table[name].to_numpy()[seen] for name in ("label", "group_id"))
-        prior = class_prior(label, groups, softmax.shape[1])
-        power = best_power(label, groups, softmax[seen], prior)
-        softmax[rows] = adjust(softmax[rows], prior, power)
+    for (*_, fold), rows in table.groupby([*CELL, "fold"], sort=False).groups.items():
+        if divisors is None:
+            seen = rows[table["part"].loc[rows] == "validation"]
+            label, groups = (table[name].to_numpy()[seen] for name in ("label", "group_id"))
+            divisor = _divisor(label, groups, softmax[seen])
+        else:
+            divisor = divisors[fold]
+        softmax[rows] = adjust(softmax[rows], divisor)
     return Predictions(table, softmax.astype(np.float32), predictions.classes)
 
 
-def adjust(softmax: np.ndarray, prior: np.ndarray, power: float) -> np.ndarray:
-    """Softmax (N, K) divided by the class prior (K,) to a power, rows summing to 1 again."""
-    turned = softmax * prior**-power
+def chosen(predictions: Predictions, arm: str) -> dict[int, np.ndarray]:
+    """What an arm's softmax is divided by (K,), fold by fold: the mean over its trainings of the
+    prior to its `best_power`, to be used where all validation lesions have been learned from."""
+    of_arm = (predictions.table["arm"] == arm) & (predictions.table["part"] == "validation")
+    found = predictions.where(of_arm.to_numpy())
+    divisors: dict[int, list[np.ndarray]] = {}
+    for (*_, fold), rows in found.table.groupby([*CELL, "fold"], sort=False).groups.items():
+        label, groups = (found.table[name].to_numpy()[rows] for name in ("label", "group_id"))
+        divisors.setdefault(fold, []).append(_divisor(label, groups, found.softmax[rows]))
+    return {fold: np.exp(np.mean(np.log(each), axis=0)) for fold, each in divisors.items()}
+
+
+def _divisor(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> np.ndarray:
+    prior = class_prior(label, groups, softmax.shape[1])
+    return prior ** best_power(label, groups, softmax, prior)
+
+
+def adjust(softmax: np.ndarray, divisor: np.ndarray) -> np.ndarray:
+    """Softmax (N, K) divided by (K,), the class prior to a power; rows sum to 1 again."""
+    turned = softmax / divisor
     return turned / turned.sum(1, keepdims=True)
 
 
@@ -98,7 +119,7 @@ def best_power(
     and accuracy is given away for nothing.
     """
     hits = pd.DataFrame(
-        {power: lesion_hits(label, groups, adjust(softmax, prior, power)) for power in POWERS}
+        {power: lesion_hits(label, groups, adjust(softmax, prior**power)) for power in POWERS}
     )
     return float(min(indistinct(hits), key=abs))
 
@@ -112,7 +133,7 @@ def _crossed(label: np.ndarray, groups: np.ndarray, softmax: np.ndarray) -> np.n
     for this in range(HALVES):
         mine, other = side == this, side != this
         power = best_power(label[other], groups[other], softmax[other], prior)
-        turned[mine] = adjust(softmax[mine], prior, power)
+        turned[mine] = adjust(softmax[mine], prior**power)
     return turned
 
 

@@ -134,6 +134,23 @@ def test_stale_cells_are_trained_again(project, trainings):
     assert len(trainings) == 14
 
 
+def test_a_refit_learns_from_validation_lesions_and_is_tested_on_the_same(
+    project, trainings, monkeypatch
+):
+    shown, train = [], comparison.train
+    monkeypatch.setattr(
+        comparison, "train", lambda lesson, *more: shown.append(lesson) or train(lesson, *more)
+    )
+    first = run_all(project)
+    again = run_all(project, recipe=replace(RECIPE, refit=True, looks=2))
+    rows = parts(project.prepared.table, 0)
+    learned = len(rows["train"]), len(rows["train"]) + len(rows["validation"])
+    assert [len(lesson.images) for lesson in (shown[0], shown[len(ARMS)])] == list(learned)
+    assert set(again.table["part"]) == {"test"}
+    tested = first.table["part"] == "test"
+    assert again.table["image_id"].tolist() == first.table["image_id"][tested].tolist()
+
+
 def test_arms_share_order_labels_and_test_images(project, trainings):
     run = project.run
     run_all(project)

@@ -7,7 +7,7 @@ from small_lesions import CLASSES, tiny
 from nbhelpers.classifier import Recipe
 from nbhelpers.prepare import Prepared
 from nbhelpers.splits import assign_folds
-from nbhelpers.traps import split_twice
+from nbhelpers.traps import NEAREST, NETWORK, split_twice
 
 CPU = torch.device("cpu")
 
@@ -33,16 +33,19 @@ def unlearnable(folder) -> Prepared:
 
 def test_twins_are_recognised_and_strangers_are_not(tmp_path):
     recipe = Recipe(steps=240, batch=32, learning_rate=1e-3)
-    table = split_twice(unlearnable(tmp_path), tmp_path, recipe, 0, CPU).set_index("split")
-    leaky, honest = table.loc["by image"], table.loc["by lesion"]
-    assert leaky["twins"] > 0.6 and honest["twins"] == 0
-    assert np.isnan(honest["recall of twins"])
-    assert honest["recall of others"] == honest["balanced accuracy"]
-    assert honest["accuracy"] < 0.45  # a third is chance
-    assert leaky["recall of twins"] > 0.55 > 0.45 > leaky["recall of others"]
-    assert leaky["accuracy"] > honest["accuracy"] + 0.1
-    assert 0.3 < leaky["majority share"] < 0.45
-    assert leaky["tested"] == honest["tested"] == 96
+    table = split_twice(unlearnable(tmp_path), tmp_path, recipe, 0, CPU)
+    assert table["classifier"].tolist() == [NEAREST] * 2 + [NETWORK] * 2
+    rows = table.set_index(["classifier", "split"])
+    for classifier, twins in ((NETWORK, 0.55), (NEAREST, 0.95)):
+        leaky, honest = rows.loc[classifier, "by image"], rows.loc[classifier, "by lesion"]
+        assert leaky["twins"] > 0.6 and honest["twins"] == 0
+        assert np.isnan(honest["recall of twins"])
+        assert honest["recall of others"] == honest["balanced accuracy"]
+        assert honest["accuracy"] < 0.45  # a third is chance
+        assert leaky["recall of twins"] > twins > 0.45 > leaky["recall of others"]
+        assert leaky["accuracy"] > honest["accuracy"] + 0.1
+        assert 0.3 < leaky["majority share"] < 0.45
+        assert leaky["tested"] == honest["tested"] == 96
     assert (tmp_path / "predictions" / "real_classic-f0-s0.npz").exists()
     again = split_twice(unlearnable(tmp_path), tmp_path, recipe, 0, None)  # nothing is trained
-    assert again.set_index("split").equals(table)
+    assert again.equals(table)

@@ -92,7 +92,7 @@ def test_of_powers_that_cannot_be_told_apart_the_mildest_is_taken():
 
         def right(power: float, known=(label, groups, softmax, prior)) -> float:
             label, groups, softmax, prior = known
-            return lesion_recall(label, groups, tuning.adjust(softmax, prior, power)).mean()
+            return lesion_recall(label, groups, tuning.adjust(softmax, prior**power)).mean()
 
         mildest.append(tuning.best_power(label, groups, softmax, prior))
         most.append(max(tuning.POWERS, key=right))
@@ -139,8 +139,8 @@ def test_a_power_is_not_praised_for_its_own_lesions():
 def test_adjusting_is_division_by_the_prior():
     softmax, prior = np.array([[0.7, 0.2, 0.1]]), np.array([0.8, 0.15, 0.05])
     by_hand = softmax / prior
-    assert tuning.adjust(softmax, prior, 1.0) == pytest.approx(by_hand / by_hand.sum())
-    assert tuning.adjust(softmax, prior, 0.0) == pytest.approx(softmax)
+    assert tuning.adjust(softmax, prior) == pytest.approx(by_hand / by_hand.sum())
+    assert tuning.adjust(softmax, prior**0.0) == pytest.approx(softmax)
 
 
 def test_a_class_without_validation_lesions_is_left_out_and_counted():
@@ -156,3 +156,14 @@ def test_a_ladder_without_arms_is_refused():
     test = (found.table["part"] == "test").to_numpy()
     with pytest.raises(MetricError, match="no arm has validation predictions"):
         tuning.best(tuning.ladder(found.where(test)))
+
+
+def test_what_was_chosen_before_serves_trainings_without_validation_lesions():
+    found = made_up({"bar": 2.0}, bias=1.0)
+    divisors = tuning.chosen(found, "bar")
+    assert (
+        list(divisors) == [0] and divisors[0][0] > divisors[0][2]
+    )  # the frequent, divided by more
+    test = (found.table["part"] == "test").to_numpy()
+    refitted = tuning.adjusted(found.where(test), divisors)
+    assert np.allclose(refitted.softmax, tuning.adjusted(found).softmax[test])
