@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+import time
 
 from .arguments import Parser, export_flags, folder, positive, setting, whole
 from .errors import NbhelpersError, UsageError, one_of
@@ -13,7 +14,8 @@ DATASETS = "phantom, ham10000, isic, digits, folder, phantom-histology, ebhi, pa
 
 
 def run(args: argparse.Namespace) -> int:
-    from . import pipeline, report
+    from . import pipeline
+    from .report import write_report
 
     summary = pipeline.run(
         preset=args.preset,
@@ -28,9 +30,19 @@ def run(args: argparse.Namespace) -> int:
         overrides=dict(args.set),
         force=args.force,
         cell_seconds=args.cell_timeout,
+        jobs=args.jobs,
     )
-    print(f"\n{summary}\n\nreport: {report.write_report(summary.folder)}")
+    print(f"\n{summary}")
+    if args.report:
+        print(f"\nreport: {write_report(summary.folder)}")
     return 0 if summary.ok else 1
+
+
+def report(args: argparse.Namespace) -> int:
+    from .report import write_report
+
+    print(f"report: {write_report(args.run)}")
+    return 0
 
 
 def download(args: argparse.Namespace) -> int:
@@ -71,32 +83,9 @@ def prepare(args: argparse.Namespace) -> int:
 
 
 def train(args: argparse.Namespace) -> int:
-    from . import config
-    from .gan_jobs import Job, parsed_settings
-    from .gan_runs import train_run
-    from .gans import GANS
-    from .lesion_encoder import the_runs_encoder
-    from .prepare import load_prepared
+    from .train_command import command
 
-    kind = GANS[one_of("GAN", args.gan, GANS)]
-    settings = parsed_settings(kind, dict(args.set))
-    chosen, device = config.preset(args.preset), config.pick_device(args.device)
-    images = args.images or (chosen.tail_images if args.class_name else chosen.gan_images)
-    settings = {"width": chosen.gan_width} | settings
-    batch = args.batch or chosen.gan_batch
-    told = args.seed, args.fold, args.class_name, settings, args.order, args.crop
-    job = Job(args.gan, images, batch, *told)
-    prepared = load_prepared(args.data)
-    # what cannot be trained is refused before an encoder is
-    job.rows(prepared)
-    job.budget(job.build(prepared))
-    place = args.run.parent.parent if args.run.parent.name == "gans" else args.run
-    encoder = None  # one for windows of large images would have to learn whole ones
-    if not args.crop:
-        encoder = the_runs_encoder(prepared, args.fold, chosen.encoder_steps, device, place)
-    train_run(job, prepared, args.run, device, args.resume, args.start_from, encoder)
-    print(f"{args.gan} is in {args.run}")
-    return 0
+    return command(args)
 
 
 def sample(args: argparse.Namespace) -> int:
@@ -171,7 +160,7 @@ def parser() -> Parser:
         description="GAN-made medical images, from photographs to an honest answer.",
     )
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for add in (_add_run, _add_data, _add_gans, _add_doctor):
+    for add in (_add_run, _add_data, _add_gans):
         add(commands)
     return top
 
@@ -197,7 +186,14 @@ def _add_run(commands) -> None:
     add("--force", action="store_true", help="run what is up to date, too")
     add("--set", type=setting, action="append", default=[], metavar="NAME=VALUE",
         help="another parameter; 10:NAME=VALUE for notebook 10 alone")  # fmt: skip
+    add("--jobs", type=positive, default=0, metavar="N",
+        help="notebooks at once (default: one a GPU, or one for every eight cores)")  # fmt: skip
+    add("--no-report", dest="report", action="store_false", help="leave report.html as it is")
     add("--cell-timeout", type=positive, metavar="S", help="stop a cell after so many seconds")
+
+    text = "Write report.html of a run again."
+    _command(commands, report, text).add_argument("run", type=folder, metavar="RUN")
+    _command(commands, doctor, "Check this machine and say what is missing.")
 
 
 def _add_data(commands) -> None:
@@ -222,7 +218,8 @@ def _add_gans(commands) -> None:
     add = _command(commands, train, "Train one GAN on prepared data.").add_argument
     add("gan", metavar="GAN", help="dcgan, cgan, wgan, wgan_gp, sngan, acgan, progan, r3gan …")
     add("--data", type=folder, required=True, metavar="PREPARED")
-    add("--run", type=folder, required=True, metavar="DIR", help="the folder to fill")
+    add("--run", "--to", dest="run", type=folder, required=True, metavar="DIR",
+        help="the folder to fill; under torchrun, which has a --run of its own, --to")  # fmt: skip
     add("--preset", default="laptop", metavar="P", help="where budget and batch size come from")
     add("--images", type=positive, metavar="N", help="budget: images shown to the discriminator")
     add("--batch", type=positive, metavar="N", help="images in a batch")
@@ -263,12 +260,8 @@ def _add_common(add) -> None:
     add("--device", default="auto", metavar="D", help="auto (default), cpu, cuda or cuda:N")
 
 
-def _add_doctor(commands) -> None:
-    _command(commands, doctor, "Check this machine and say what is missing.")
-
-
-COMMANDS = ("run", "download", "prepare", "train", "sample", "translate", "export", "measure",
-            "doctor")  # fmt: skip
+COMMANDS = ("run", "report", "doctor", "download", "prepare", "train", "sample", "translate",
+            "export", "measure")  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -280,7 +273,7 @@ def main(argv: list[str] | None = None) -> int:
         args = parser().parse_args(argv)
         return args.function(args)
     except NbhelpersError as error:
-        print(f"nbhelpers: {error}", file=sys.stderr)
+        _say(str(error))
         return error.exit_status
     except OSError as error:
         if isinstance(error, BrokenPipeError):
@@ -288,11 +281,19 @@ def main(argv: list[str] | None = None) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         name = f"{error.filename}: " if error.filename else ""
-        print(f"nbhelpers: {name}{error.strerror or error}: choose another place.", file=sys.stderr)
+        _say(f"{name}{error.strerror or error}: choose another place.")
         return 1
     except KeyboardInterrupt:
-        print("nbhelpers: interrupted. The same command goes on where it stopped.", file=sys.stderr)
+        _say("interrupted. The same command goes on where it stopped.")
         return 130
+
+
+def _say(message: str) -> None:
+    """Of torchrun's ranks the first one; torchrun ends the others before they repeat it."""
+    rank = os.environ.get("RANK", "0")
+    if rank != "0":
+        time.sleep(10)
+    print(f"nbhelpers: {f'rank {rank}: ' * (rank != '0')}{message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,19 @@ photographs and fakes alike, in its own step and in G's, so it must be different
 learns to draw it (Zhao, Liu, Lin, Zhu, Han 2020, arXiv:2006.10738, eq. 5 to 7).
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from .errors import one_of
+from .ranks import drawn
 
 
 def dihedral(images: Tensor) -> Tensor:
     """Each image in one of its 8 flips and quarter turns, at random. A lesion has no up and no
     left."""
-    coin = torch.rand(3, len(images), 1, 1, 1, device=images.device) < 0.5
+    coin = drawn(_uniform(images), 3, len(images), 1, 1, 1, axis=1) < 0.5
     images = torch.where(coin[0], images.flip(-1), images)
     images = torch.where(coin[1], images.flip(-2), images)
     return torch.where(coin[2], images.transpose(-1, -2), images)
@@ -41,7 +44,7 @@ def policies(policy: str) -> list[str]:
 
 def flip(images: Tensor, strength: float) -> Tensor:
     """Half of the images mirrored, left to right; fewer, not less far, below strength 1."""
-    coin = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5 * min(strength, 1.0)
+    coin = drawn(_uniform(images), len(images), 1, 1, 1) < 0.5 * min(strength, 1.0)
     return torch.where(coin, images.flip(-1), images)
 
 
@@ -50,7 +53,8 @@ def translation(images: Tensor, strength: float) -> Tensor:
     (grey)."""
     size = images.shape[-1]
     most = round(size / 8 * strength)
-    dy, dx = torch.randint(-most, most + 1, (2, len(images), 1), device=images.device)
+    steps = partial(torch.randint, -most, most + 1, device=images.device)
+    dy, dx = drawn(steps, 2, len(images), 1, axis=1)
     here = torch.arange(size, device=images.device)
     rows, columns = here + dy, here + dx  # (N, S): where each pixel comes from
     inside = ((rows >= 0) & (rows < size))[:, :, None] & ((columns >= 0) & (columns < size))[
@@ -67,7 +71,7 @@ def cutout(images: Tensor, strength: float) -> Tensor:
     anywhere."""
     size = images.shape[-1]
     half = size / 8 * strength
-    y, x = size * torch.rand(2, len(images), 1, device=images.device)
+    y, x = size * drawn(_uniform(images), 2, len(images), 1, axis=1)
     here = torch.arange(size, device=images.device) + 0.5
     rows, columns = (here - y).abs() < half, (here - x).abs() < half  # (N, S)
     return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
@@ -76,12 +80,17 @@ def cutout(images: Tensor, strength: float) -> Tensor:
 def colour(images: Tensor, strength: float) -> Tensor:
     """Weak changes of brightness (up to 0.25 either way), saturation (0.5 to 1.5) and contrast
     (0.75 to 1.25)."""
-    u = 2.0 * torch.rand(3, len(images), 1, 1, 1, device=images.device) - 1.0  # U[-1, 1]
+    u = 2.0 * drawn(_uniform(images), 3, len(images), 1, 1, 1, axis=1) - 1.0  # U[-1, 1]
     images = images + 0.25 * strength * u[0]
     grey = images.mean(dim=1, keepdim=True)
     images = grey + (images - grey) * (1.0 + 0.5 * strength * u[1])
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
     return middle + (images - middle) * (1.0 + 0.25 * strength * u[2])
+
+
+def _uniform(images: Tensor) -> partial:
+    """What draws from U[0, 1) where the images are."""
+    return partial(torch.rand, device=images.device)
 
 
 POLICIES = {"flip": flip, "translation": translation, "cutout": cutout, "colour": colour}

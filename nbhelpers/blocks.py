@@ -16,6 +16,7 @@ from torch.nn.functional import normalize, pad
 from torch.nn.utils.parametrizations import spectral_norm
 
 from .errors import UsageError, one_of
+from .ranks import BatchNorm2d
 
 SMALLEST = 4  # pixels a side of the first feature map of G and the last of D
 NORMS = ("batch", "spectral", "none")
@@ -56,7 +57,7 @@ class ConvGenerator(nn.Module):
         inputs = 2 * z_dim if classes else z_dim
         self.first = nn.Linear(inputs, channels[0] * SMALLEST**2, bias=False)
         by_class = class_norm and classes
-        norm = partial(ClassBatchNorm, classes) if by_class else nn.BatchNorm2d
+        norm = partial(ClassBatchNorm, classes) if by_class else BatchNorm2d
         self.stages = nn.Sequential(norm(channels[0]), nn.ReLU(inplace=True))
         for wide, narrow in pairwise(channels):
             self.stages.extend([up(wide, narrow, bias=False), norm(narrow)])
@@ -93,7 +94,7 @@ class ConvDiscriminator(nn.Module):
         for i, (narrow, wide) in enumerate(pairwise(channels)):
             self.stages.append(convolution(narrow, wide, norm, stride=2, padding=1))
             if norm == "batch" and i > 0:  # not on the image itself: DCGAN section 3
-                self.stages.append(dcgan_init(nn.BatchNorm2d(wide)))
+                self.stages.append(dcgan_init(BatchNorm2d(wide)))
             self.stages.append(nn.LeakyReLU(0.2, inplace=True))
         self.to_logit = convolution(channels[-1], 1, norm)  # 4 x 4 -> 1 x 1
         self.to_classes = None
@@ -127,7 +128,7 @@ class ClassBatchNorm(nn.Module):
 
     def __init__(self, classes: int, channels: int):
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels)
+        self.norm = BatchNorm2d(channels)
         self.of_class = nn.Embedding(classes, 2 * channels)
         nn.init.zeros_(self.of_class.weight)
 

@@ -33,10 +33,11 @@ class Ticker:
 
     # between lines, in a terminal (True) and in a log (False)
     seconds: ClassVar[dict[bool, float]] = {True: 1.0, False: 15.0}
+    in_place: ClassVar[bool] = True
 
     def __init__(self, name: str, cells: int):
         self.name, self.cells, self.index, self.last = name, cells, 0, ""
-        self.start, self.live = time.monotonic(), sys.stdout.isatty()
+        self.start, self.live = time.monotonic(), self.in_place and sys.stdout.isatty()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import __version__, checkpoints, gan_folders, health, sampling, splits
+from . import __version__, checkpoints, gan_folders, health, ranks, sampling, splits
 from .config import mix
 from .errors import TrainingDiverged
 from .features import Encoder
@@ -52,19 +52,27 @@ def train_run(
         training.load(state["training"])
     elif start_from is not None:
         take_weights(training.gan, start_from, prepared.classes)
+    now = {"step": training.step, "budget": job.images, "precision": str(training.precision)}
+    ranks.refuse_others(config | now)
     if training.step >= training.steps and (folder / sampling.CARD).exists():
         print(f"{folder.name}: finished at {training.images_seen} images, nothing to do")
         return training.gan.eval()
     groups = _lesions_seen(job, prepared, rows, start_from)
+    if ranks.rank():
+        training.run()  # rank 0 looks and writes
+        return training.gan.eval()
     write_atomic(folder / sampling.GROUPS, "\n".join(sorted(groups)).encode())
     if training.gan.masks is not None:
         sampling.write_masks(folder, training.gan.masks)
-    observer = Observer(training, config, folder, health.of(prepared, job, training.gan, encoder))
+    with ranks.alone():
+        taken = health.of(prepared, job, training.gan, encoder)
+        observer = Observer(training, config, folder, taken)
     try:
         training.run(observer)
     except TrainingDiverged as error:
         raise error.beside(observer.last_good) from error
-    _finish(training, job, prepared, observer, groups)
+    with ranks.alone():
+        _finish(training, job, prepared, observer, groups)
     return training.gan.eval()
 
 

@@ -8,7 +8,8 @@ from .errors import UsageError, one_of
 
 @dataclass(frozen=True)
 class Node:
-    """A notebook, the ones whose files it reads, and the files it must leave behind.
+    """A notebook, the ones whose files it reads, and the files it must leave behind; `after` are
+    those whose files it shows where they are: of a run they come first.
 
     Files are named as below `run/` or below `prepared/`.
     """
@@ -16,11 +17,13 @@ class Node:
     name: str
     needs: tuple[str, ...] = ()
     makes: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
 
 
-def _gan(notebook: str, folder: str) -> Node:
+def _gan(notebook: str, folder: str, *after: str) -> Node:
     files = ("checkpoint.pt", "history.csv", "card.json", "synthetic.npz")
-    return Node(notebook, ("02_preprocess",), tuple(f"run/gans/{folder}/{file}" for file in files))
+    makes = tuple(f"run/gans/{folder}/{file}" for file in files)
+    return Node(notebook, ("02_preprocess",), makes, after)
 
 
 # A GAN joins here with one line: its notebook, and its folder below gans/
@@ -30,7 +33,7 @@ GANS = (
     _gan("12_wgan", "wgan"),
     _gan("13_wgan_gp", "wgan_gp"),
     _gan("14_sngan", "sngan"),
-    _gan("15_acgan", "acgan"),
+    _gan("15_acgan", "acgan", "11_cgan"),  # it compares the two
     _gan("16_progan", "progan"),
     # lesions are translated where there are masks of them; tissue is always there
     Node("17_pix2pix", ("02_preprocess",), ("run/tissue/pix2pix/card.json",)),

@@ -1,9 +1,9 @@
 """The encoder that judges checkpoints: a classifier's body, trained once for a run and a fold."""
 
-import hashlib
 import io
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from . import features
@@ -12,6 +12,7 @@ from .classifier import Lesson, Recipe, train
 from .config import mix
 from .features import Encoder
 from .files import read_json, sha256_file, write_atomic, write_json
+from .locks import one_process
 from .prepare import Prepared
 from .row_order import real_order
 from .splits import groups_hash, parts
@@ -75,30 +76,35 @@ def train_encoder(
     settings |= {"data": prepared.manifest["sha256"]}
     settings |= {key: prepared.manifest[key] for key in KINDS if prepared.manifest.get(key)}
     path, card = Path(folder) / "encoder.pt", Path(folder) / CARD
-    if (
-        path.exists()
-        and card.exists()
-        and read_json(card) == settings | {"sha256": sha256_file(path)}
-    ):
-        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with one_process(path):  # notebooks that run side by side have one judge
+        if not (path.exists() and card.exists() and read_json(card) == settings | _sum(path)):
+            _train(prepared, rows, recipe, seed, fold, device, path)
+            write_json(card, settings | _sum(path))
+    return path
+
+
+def _sum(path: Path) -> dict[str, str]:
+    return {"sha256": sha256_file(path)}
+
+
+def _train(
+    prepared: Prepared,
+    rows: np.ndarray,
+    recipe: Recipe,
+    seed: int,
+    fold: int,
+    device: torch.device,
+    path: Path,
+) -> None:
     labels = prepared.table["label"].to_numpy()[rows]
-    order = real_order(labels, steps, recipe.batch, SAMPLING_POWER, mix(seed, fold))
+    order = real_order(labels, recipe.steps, recipe.batch, SAMPLING_POWER, mix(seed, fold))
     augment = upright(CLASSIC) if prepared.upright else CLASSIC
     lesson = Lesson(prepared.images[rows], labels, order, len(prepared.classes), augment)
     network = train(lesson, recipe, seed, device, "lesion encoder").network
     state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
     body = {"state": state, "classes": list(prepared.classes), "image_size": prepared.image_size}
+    groups = sorted(set(prepared.table["group_id"].iloc[rows]))
     buffer = io.BytesIO()
     torch.save(body | {"training_groups": groups}, buffer)
     write_atomic(path, buffer.getvalue())
-    write_json(card, settings | {"sha256": hashlib.sha256(buffer.getvalue()).hexdigest()})
-    return path
-
-
-def trained_classifier(
-    prepared: Prepared, fold: int, steps: int, device: torch.device, folder: Path
-) -> Path:
-    """The file of `trained_encoder`, head and all; for a task with other classes one of its own."""
-    task = prepared.manifest.get("task", "")
-    place = Path(folder) / task.replace(" ", "_") if task else Path(folder)
-    return train_encoder(prepared, fold, steps, SEED, device, _place(place, fold))

@@ -7,10 +7,13 @@ would overflow.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn.functional import relu, softplus
+
+from .ranks import drawn
 
 Judge = Callable[[Tensor, Tensor | None], Tensor]  # images (N, ...), label (N,) -> logits (N,)
 
@@ -62,7 +65,8 @@ def gradient_penalty(D: Judge, real: Tensor, fake: Tensor, label: Tensor | None 
     The norm is taken image by image: a D that mixes the images of a batch (batch normalisation) has
     no such slope.
     """
-    share = torch.rand(len(real), *[1] * (real.dim() - 1), device=real.device)  # U[0, 1]
+    uniform = partial(torch.rand, device=real.device)
+    share = drawn(uniform, len(real), *[1] * (real.dim() - 1))  # U[0, 1]
     between = share * real.detach() + (1.0 - share) * fake.detach()
     return (slope(D, between, label).norm(dim=1) - 1.0).square().mean()
 

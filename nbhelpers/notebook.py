@@ -17,6 +17,7 @@ from .errors import DataError, UsageError
 from .features import Encoder
 from .files import write_atomic
 from .lesion_encoder import the_runs_classifier, the_runs_encoder
+from .locks import one_process
 from .run_places import places
 from .side_by_side import workers_for
 
@@ -128,11 +129,12 @@ class Run:
         """The run's running table of GANs, with this notebook's row in it (`gan` is the key),
         written to gans.csv."""
         path = self.folder / "gans.csv"
-        table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(row))
-        table = pd.concat(
-            [table[table["gan"] != row["gan"]], pd.DataFrame([row])], ignore_index=True
-        )
-        write_atomic(path, table.to_csv(index=False).encode())
+        with one_process(path):  # notebooks may run side by side
+            table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(row))
+            table = pd.concat(
+                [table[table["gan"] != row["gan"]], pd.DataFrame([row])], ignore_index=True
+            )
+            write_atomic(path, table.to_csv(index=False).encode())
         return table
 
     def _numbered(self, name: str) -> str:

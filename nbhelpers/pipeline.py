@@ -5,11 +5,12 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import __version__, config, datasets
+from . import __version__, config, datasets, lanes
 from .errors import DataError, NbhelpersError
 from .executed_copy import DONE, FAILED, INCOMPLETE, Outcome
 from .execution import execute, stop_like_ctrl_c
@@ -106,13 +107,15 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     force: bool = False,
     cell_seconds: float | None = None,
+    jobs: int = 0,
     root: Path | None = None,
     nodes: Sequence[Node] = NODES,
 ) -> Summary:
     """How every notebook ended. What can be known before the first one starts is checked before.
 
     `overrides` are further parameters, `{"name": value}` or `{"10:name": value}`. Relative folders
-    lie below `root`, the project. A notebook that is up to date is not run again unless `force`.
+    lie below `root`, the project. `jobs` notebooks are run at once, 0: as many as `lanes.room`
+    says. A notebook that is up to date is not run again unless `force`.
     Raises NbhelpersError before the start; later failures are results, also in `summary.json`.
     """
     root = root or project()
@@ -127,10 +130,9 @@ def run(
                        hidden(root, source, paths),
                        _roots_hash(root, dataset, paths.raw), force, cell_seconds)  # fmt: skip
     _check_upstream(session, nodes, chosen, dataset)
-    with run_lock(paths.run), stop_like_ctrl_c():
-        return _run_all(
-            session, [(node, books[node.name], values[node.name]) for node in chosen], keep_going
-        )
+    steps = [(node, books[node.name], values[node.name]) for node in chosen]
+    with run_lock(paths.run, [node.name for node in chosen]), stop_like_ctrl_c():
+        return _run_all(session, steps, keep_going, jobs or lanes.room())
 
 
 def _roots_hash(root: Path, dataset: str, raw: Path) -> str:
@@ -174,32 +176,67 @@ def _check_upstream(
 
 
 def _run_all(
-    session: _Session, steps: list[tuple[Node, Notebook, dict]], keep_going: bool
+    session: _Session, steps: list[tuple[Node, Notebook, dict]], keep_going: bool, jobs: int
 ) -> Summary:
-    results = [Result(node.name, NOT_RUN) for node, _, _ in steps]
-    try:
-        for i, (node, book, values) in enumerate(steps):
-            if session.bad and not keep_going:
-                break
-            results[i] = Result(node.name, INCOMPLETE, 0.0, "interrupted")
-            results[i] = _run_one(session, node, book, values)
-            if results[i].status not in GOOD:
-                session.bad[node.name] = results[i].status
-    finally:
-        summary = Summary(session.paths.run, tuple(results))
-        rows = {"results": [asdict(result) for result in results]}
-        write_json(
-            session.paths.run / "state" / "summary.json", session.label | {"ok": summary.ok} | rows
-        )
+    results = {node.name: Result(node.name, NOT_RUN) for node, _, _ in steps}
+    with lanes.executor(jobs) as executor:
+        try:
+            _play(session, steps, keep_going, jobs, executor, results)
+        finally:
+            summary = Summary(session.paths.run, tuple(results.values()))
+            rows = {"ok": summary.ok, "results": [asdict(result) for result in summary.results]}
+            write_json(session.paths.run / "state" / "summary.json", session.label | rows)
     return summary
+
+
+def _play(
+    session: _Session,
+    steps: list[tuple[Node, Notebook, dict]],
+    keep_going: bool,
+    jobs: int,
+    executor: Executor,
+    results: dict[str, Result],
+) -> None:
+    """Starts every notebook as soon as what it needs has ended, and writes down how it ended."""
+    waiting, running = list(steps), {}
+    while waiting or running:
+        stopped = session.bad and not keep_going
+        step = None if stopped or len(running) == jobs else _ready(waiting, running)
+        if step is not None:
+            waiting.remove(step)
+            name = step[0].name
+            results[name] = Result(name, INCOMPLETE, 0.0, "interrupted")
+            running[name] = _started(session, step, executor)
+        elif not running:
+            break
+        else:
+            wait(running.values(), return_when=FIRST_COMPLETED)
+        for name in [name for name, future in running.items() if future.done()]:
+            results[name] = running.pop(name).result()
+            if results[name].status not in GOOD:
+                session.bad[name] = results[name].status
+
+
+def _ready(waiting: list[tuple], running: Iterable[str]) -> tuple | None:
+    """The first notebook that needs none that is still to be run; None while there is none."""
+    open_ones = {step[0].name for step in waiting} | {*running}
+    return next((s for s in waiting if not open_ones & {*s[0].needs, *s[0].after}), None)
+
+
+def _started(session: _Session, step: tuple[Node, Notebook, dict], executor: Executor) -> Future:
+    """The result to come of one notebook; it is skipped when one it needs did not end well."""
+    node = step[0]
+    blocked = [need for need in node.needs if need in session.bad]
+    if not blocked:
+        return executor.submit(_run_one, session, *step)
+    print(f"{node.name}: {SKIPPED}, it needs {blocked[0]}", flush=True)
+    skipped: Future = Future()
+    skipped.set_result(Result(node.name, SKIPPED, 0.0, f"it needs {blocked[0]}"))
+    return skipped
 
 
 def _run_one(session: _Session, node: Node, book: Notebook, values: dict) -> Result:
     """The result of one notebook; what is printed and kept in `state/` says the same."""
-    if blocked := [need for need in node.needs if need in session.bad]:
-        result = Result(node.name, SKIPPED, 0.0, f"it needs {blocked[0]}")
-        print(f"{node.name}: {result.status}, {result.message}", flush=True)
-        return result
     mark = session.fingerprint(node, book, values)
     state = session.state(node.name)
     fresh = (

@@ -1,9 +1,10 @@
-"""One runner a run folder: a lock file that names process and host, taken over from the dead."""
+"""One runner a notebook of a run folder: a lock file that names process and host, taken over from
+the dead. So jobs of a cluster can share a folder, and two whole runs cannot."""
 
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,28 +14,36 @@ from .errors import NbhelpersError
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Holds `folder/.lock`.
+def run_lock(folder: Path, notebooks: Iterable[str]) -> Iterator[None]:
+    """Holds `folder/state/<notebook>.lock` of all of them.
 
-    NbhelpersError when another runner holds it, or when the folder cannot be written.
+    NbhelpersError when another runner holds one, or when the folder cannot be written.
     """
-    lock = folder / ".lock"
+    held = []
+    try:
+        _take_all(folder, notebooks, held)
+        yield
+    finally:
+        for lock in held:
+            lock.unlink(missing_ok=True)
+
+
+def _take_all(folder: Path, notebooks: Iterable[str], held: list[Path]) -> None:
     try:
         for place in (folder, folder / "notebooks", folder / "state"):
             place.mkdir(parents=True, exist_ok=True)
-            probe = place / f".probe.{os.getpid()}"
+            probe = place / f".probe.{socket.gethostname()}.{os.getpid()}"
             probe.touch()
-            probe.unlink()
-        if not _create(lock):
-            _take_over(lock)
+            probe.unlink(missing_ok=True)
+        for name in notebooks:
+            lock = folder / "state" / f"{name}.lock"
+            if not _create(lock):
+                _take_over(lock)
+            held.append(lock)
     except OSError as error:
         raise NbhelpersError(
             f"{folder} cannot be written ({error.strerror}): choose another place with --runs."
         ) from error
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
 
 
 def _create(lock: Path) -> bool:
@@ -68,12 +77,12 @@ def _take_over(lock: Path) -> None:
         if elsewhere
         else "wait for it, or choose another --runs"
     )
-    refusal = NbhelpersError(f"{lock.parent} is in use by {who}: {remedy}.")
+    refusal = NbhelpersError(f"{lock.stem} of {lock.parents[1]} is being run by {who}: {remedy}.")
     if busy:
         raise refusal
     # Two runners may find the same stale lock: the rename decides, and a fresh lock taken by
     # mistake goes back
-    aside = lock.with_name(f".lock.{os.getpid()}")
+    aside = lock.with_name(f".{lock.name}.{os.getpid()}")
     try:
         os.rename(lock, aside)
     except FileNotFoundError:

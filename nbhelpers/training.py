@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from . import ranks
 from .config import mix
 from .errors import TrainingDiverged, TrainingError
 from .gans import GAN
@@ -99,10 +100,26 @@ class Training:
             while self.step < self.steps and not self.stopping:
                 terms = self._play()
                 self.step += 1
-                self.stopping = self.step == self.steps or interrupted()
+                self.stopping = self._asked_to_stop(interrupted) or self.step == self.steps
                 if self.stopping or self.at_log_point:
                     self._log(terms)
-                    observer(self)
+                    self._show(observer)
+
+    def _asked_to_stop(self, interrupted: threading.Event) -> bool:
+        """Whether Ctrl-C was pressed; several ranks ask one another, at log points alone, and what
+        was pressed on one counts on all."""
+        if ranks.count() > 1:
+            if not self.at_log_point:
+                return False
+            if ranks.any_of(interrupted.is_set(), self.device):
+                interrupted.set()
+        return interrupted.is_set()
+
+    def _show(self, observer: Callable[["Training"], None]) -> None:
+        """Lets the observer look, on rank 0 alone: the others wait in their next step."""
+        if ranks.rank() == 0:
+            with ranks.alone():
+                observer(self)
 
     def _play(self) -> dict[str, Tensor]:
         """One step: `n_critic` batches for D, then G, then the average. The terms are still on the
@@ -111,7 +128,8 @@ class Training:
         torch.manual_seed(mix(self.budget.seed, self.step, 1))
         self._set_progress(self.step / self.steps)
         for k in range(gan.n_critic):
-            batch = self.data.batch(self.data.rows(self.step * gan.n_critic + k, self.budget))
+            rows = self.data.rows(self.step * gan.n_critic + k, self.budget)
+            batch = self.data.batch(ranks.mine(rows))
             terms |= self._minimise("d", gan.d_loss, batch, self.d_optimizer, gan.D, gan.G)
             gan.after_d_step()
         terms |= self._minimise("g", gan.g_loss, batch, self.g_optimizer, gan.G, gan.D)
@@ -141,6 +159,7 @@ class Training:
             terms = loss(batch)
         optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(sum(terms.values())).backward()
+        ranks.average_gradients(player.parameters())
         self.scaler.step(optimizer)
         self.scaler.update()
         return {f"{who}_{name}": value.detach() for name, value in terms.items()}
@@ -148,7 +167,7 @@ class Training:
     def _log(self, terms: dict[str, Tensor]) -> None:
         # a loss may be finite and its gradient not
         weights = {"d_weights": _sum(self.gan.D), "g_weights": _sum(self.gan.G)}
-        told = torch.stack([*terms.values(), *weights.values()])
+        told = ranks.mean(torch.stack([*terms.values(), *weights.values()]))
         # the one moment that waits for the device
         values = dict(zip([*terms, *weights], told.tolist(), strict=True))
         for name in sorted(values, key=lambda name: name[0]):  # D's first: its step comes first
@@ -184,16 +203,15 @@ def precision(device: torch.device) -> torch.dtype:
 
 
 @contextmanager
-def _held_interrupt() -> Iterator[Callable[[], bool]]:
-    """Yields a function that tells whether Ctrl-C was pressed; raises the KeyboardInterrupt on the
-    way out."""
+def _held_interrupt() -> Iterator[threading.Event]:
+    """Yields what is set when Ctrl-C was pressed; raises the KeyboardInterrupt on the way out."""
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set
+        yield pressed
         return
     before = signal.signal(signal.SIGINT, lambda *_: pressed.set())
     try:
-        yield pressed.is_set
+        yield pressed
     finally:
         signal.signal(signal.SIGINT, before)
     if pressed.is_set():

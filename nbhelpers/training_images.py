@@ -1,11 +1,13 @@
 """What a GAN is trained on, and in what order: batches that follow from (seed, epoch) alone."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import ranks
 from .augment import dihedral
 from .config import check_types, mix
 from .errors import TrainingError, one_of
@@ -35,6 +37,11 @@ class Budget:
         for name in ("images", "batch_size"):
             if getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: it must be at least 1.")
+        if self.batch_size % ranks.count():
+            raise TrainingError(
+                f"{ranks.count()} ranks cannot share batches of {self.batch_size}: set batch_size "
+                f"to a multiple of {ranks.count()}, or start another number of ranks."
+            )
 
 
 class Rows:
@@ -122,7 +129,7 @@ class TrainingImages:
         corners = None
         if self.crop:
             most = self.images.shape[1] - self.crop + 1
-            corners = torch.randint(most, (2, len(rows))).tolist()
+            corners = ranks.drawn(partial(torch.randint, most), 2, len(rows), axis=1).tolist()
         planes = to_network(self._read(self.images, rows, corners))
         if self.masks is not None:
             masks = self._read(self.masks, rows, corners)

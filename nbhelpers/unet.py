@@ -3,6 +3,7 @@ that judges patches. Isola, Zhu, Zhou, Efros 2017, section 3.2 and appendix 6.1.
 """
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.functional import leaky_relu, one_hot
 
 from .blocks import UPSAMPLINGS, convolution, dcgan_init
 from .errors import UsageError, one_of
+from .ranks import BatchNorm2d, drawn
 
 WIDEST = 8  # times `width`: deeper maps get no wider
 NOISY = 3  # decoder stages with dropout, the innermost ones
@@ -46,11 +48,11 @@ class UNet(nn.Module):
         for i, (narrow, wide) in enumerate(pairwise([inputs + classes, *channels])):
             self.down.append(nn.Sequential(nn.Conv2d(narrow, wide, 4, stride=2, padding=1)))
             if 0 < i < depth - 1:  # not on the picture itself, and not on a single pixel
-                self.down[i].append(nn.BatchNorm2d(wide))
+                self.down[i].append(BatchNorm2d(wide))
         for i in reversed(range(1, depth)):
             given = channels[i] * (1 if i == depth - 1 else 2)  # the map below, and the one beside
             larger = up(given, channels[i - 1], bias=False)
-            self.up.append(nn.Sequential(nn.ReLU(), larger, nn.BatchNorm2d(channels[i - 1])))
+            self.up.append(nn.Sequential(nn.ReLU(), larger, BatchNorm2d(channels[i - 1])))
         self.to_image = nn.Sequential(nn.ReLU(), up(2 * channels[0], outputs, bias=True))
         self.apply(dcgan_init)
 
@@ -102,7 +104,7 @@ class PatchDiscriminator(nn.Module):
             stride = 2 if i < 3 else 1
             self.stages.append(convolution(channels[i], channels[i + 1], norm, stride, padding=1))
             if norm == "batch" and i > 0:
-                self.stages.append(dcgan_init(nn.BatchNorm2d(channels[i + 1])))
+                self.stages.append(dcgan_init(BatchNorm2d(channels[i + 1])))
             self.stages.append(nn.LeakyReLU(0.2, inplace=True))
         self.to_logit = convolution(channels[-1], 1, norm, padding=1)
 
@@ -118,7 +120,7 @@ def dropout(x: Tensor, share: float) -> Tensor:
     order in memory, too: a G fresh from training (channels last) and the same one loaded would draw
     other images.
     """
-    kept = torch.rand(x.shape, device=x.device) >= share
+    kept = drawn(partial(torch.rand, device=x.device), *x.shape) >= share
     return x * kept / (1.0 - share)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nbhelpers"
 FLOORS = [
-    {"errors", "files", "images", "progress", "config", "locks", "download", "archives"},
+    {"errors", "files", "images", "progress", "config", "locks", "download", "archives", "ranks"},
     {"datasets", "pictures", "near_duplicates", "splits", "prepare", "mask_edits",
      "tasks", "row_order"},
     {"losses", "blocks", "unet", "augment", "classic_augmentation"},
@@ -24,8 +24,9 @@ FLOORS = [
      "segmentation", "translation", "quiz", "scores", "power",
      "extras", "filters", "tuning", "study_tables", "traps"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",
+     "lanes",
      "report", "report_data", "report_style", "report_tables", "doctor", "notebook", "arguments",
-     "export", "__main__"},
+     "export", "train_command", "__main__"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}
 FILES = sorted(PACKAGE.rglob("*.py"))

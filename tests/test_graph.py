@@ -15,6 +15,13 @@ def test_the_course_is_in_order_and_every_gan_is_judged():
             assert {gan.name for gan in graph.GANS} | {"17_pix2pix"} <= set(judge.needs)
 
 
+def test_what_a_notebook_shows_beside_its_own_comes_before_it():
+    names = [node.name for node in NODES]
+    for place, node in enumerate(NODES):
+        assert set(node.after) <= set(names[:place])
+    assert "11_cgan" in next(node.after for node in NODES if node.name == "15_acgan")
+
+
 def test_order_follows_needs_and_a_circle_is_refused():
     nodes = [Node("20_c", ("10_b",)), Node("10_b", ("00_a",)), Node("00_a")]
     assert [n.name for n in graph.ordered(nodes)] == ["00_a", "10_b", "20_c"]

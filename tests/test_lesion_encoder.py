@@ -1,5 +1,8 @@
 """The encoder that judges checkpoints: one for a run and a fold, whatever the GAN's seed."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from small_gans import CPU
 from small_lesions import tiny
@@ -32,6 +35,21 @@ def test_it_is_trained_once_on_the_folds_training_lesions(lesions, tmp_path, mon
     for other in ({"fold": 1, "steps": 1}, {"fold": 0, "steps": 2}):
         with pytest.raises(AssertionError, match="trained again"):
             trained_encoder(lesions, other["fold"], other["steps"], CPU, tmp_path)
+
+
+def test_notebooks_side_by_side_have_one_judge(lesions, tmp_path, monkeypatch):
+    trained, train = [], lesion_encoder.train
+
+    def slowly(*arguments):
+        trained.append(1)
+        time.sleep(0.3)
+        return train(*arguments)
+
+    monkeypatch.setattr(lesion_encoder, "train", slowly)
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(the_runs_encoder, lesions, 0, 1, CPU, tmp_path) for _ in range(3)]
+        assert len({one.result().identity for one in asked}) == 1
+    assert trained == [1]
 
 
 def test_a_run_keeps_its_judge(lesions, tmp_path, monkeypatch):

@@ -167,9 +167,8 @@ def test_a_run_from_elsewhere_and_its_repair(project, decoy, tmp_path, monkeypat
     assert [c.execution_count for c in project.executed("10_c").cells if c.cell_type == "code"][
         -1
     ] is None
-    assert (
-        not list(project.run_folder.rglob("*partial*"))
-        and not (project.run_folder / ".lock").exists()
+    assert not list(project.run_folder.rglob("*partial*")) and not list(
+        project.run_folder.rglob("*.lock")
     )
     state = json.loads((project.run_folder / "state" / "10_c.json").read_text())
     assert (state["status"], state["fingerprint"], state["seed"]) == ("failed", None, 5)
@@ -209,7 +208,7 @@ def test_a_killed_runner_leaves_no_kernel_and_the_next_one_goes_on(project, how,
         json.loads((project.run_folder / "state" / "01_b.json").read_text())["status"]
         == "incomplete"
     )
-    assert (project.run_folder / ".lock").exists() == (how == signal.SIGKILL)
+    assert (project.run_folder / "state" / "01_b.lock").exists() == (how == signal.SIGKILL)
     fake.clear()
     assert statuses(project.run(nodes)) == {"00": "up to date", "01": "done"} and fake == ["01_b"]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from nbhelpers.__main__ import main
 from nbhelpers.errors import DataError
 from nbhelpers.graph import NODES
 from nbhelpers.report import PHANTOM, SMOKE, write_report
@@ -56,6 +57,14 @@ def test_one_file_that_loads_and_runs_nothing(run_folder):
     encoded = re.search(r'src="data:image/png;base64,([^"]+)"', page)[1]
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         assert image.size == (30, 20)
+
+
+def test_it_can_be_written_again_from_the_command_line(run_folder, tmp_path, capsys):
+    assert main(["report", str(run_folder)]) == 0
+    assert str(run_folder / "report.html") in capsys.readouterr().out
+    assert (run_folder / "report.html").read_text().startswith("<!DOCTYPE html>")
+    assert main(["report", str(tmp_path / "nothing")]) == 1
+    assert "holds no run" in capsys.readouterr().err
 
 
 def test_text_is_escaped_and_captions_come_from_the_files(run_folder):

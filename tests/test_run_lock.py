@@ -23,11 +23,13 @@ def fake(monkeypatch):
 
 
 def test_a_second_runner_refuses_and_a_stale_lock_is_taken_over(tmp_path):
-    lock = tmp_path / ".lock"
-    with run_lock(tmp_path):
+    lock, course = tmp_path / "state" / "00_a.lock", ["00_a", "01_b"]
+    with run_lock(tmp_path, course):
         with (
-            pytest.raises(NbhelpersError, match=f"in use by process {os.getpid()}"),
-            run_lock(tmp_path),
+            pytest.raises(
+                NbhelpersError, match=f"00_a of .* is being run by process {os.getpid()}"
+            ),
+            run_lock(tmp_path, course[:1]),
         ):
             pass
         assert lock.exists()
@@ -36,11 +38,11 @@ def test_a_second_runner_refuses_and_a_stale_lock_is_taken_over(tmp_path):
     lock.write_text(
         json.dumps(mine | {"started": mine["started"] - 100})
     )  # the number was given again
-    with run_lock(tmp_path):
+    with run_lock(tmp_path, course):
         assert json.loads(lock.read_text()) == mine
     for other in (json.dumps(mine | {"host": socket.gethostname() + "x"}), ""):
         lock.write_text(other)
-        with pytest.raises(NbhelpersError, match="delete"), run_lock(tmp_path):
+        with pytest.raises(NbhelpersError, match="delete"), run_lock(tmp_path, course):
             pass
 
 
@@ -50,3 +52,12 @@ def test_a_folder_that_cannot_be_written_is_said_first(project, fake):
     with pytest.raises(NbhelpersError, match=r"cannot be written.*--runs"):
         project.run([Node("00_a")])
     assert fake == []
+
+
+def test_runners_of_other_notebooks_share_a_folder_and_a_refused_one_leaves_no_lock(tmp_path):
+    with run_lock(tmp_path, ["10_a"]), run_lock(tmp_path, ["11_b"]):
+        with pytest.raises(NbhelpersError, match="11_b"), run_lock(tmp_path, ["00_c", "11_b"]):
+            pass
+        held = {path.name for path in (tmp_path / "state").iterdir()}
+        assert held == {"10_a.lock", "11_b.lock"}
+    assert list((tmp_path / "state").iterdir()) == []

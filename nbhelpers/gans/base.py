@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from ..blocks import NORMS, ConvDiscriminator, ConvGenerator
 from ..config import mix
 from ..errors import UsageError, one_of
 from ..images import turned
+from ..ranks import drawn
 
 
 class Batch(NamedTuple):
@@ -111,7 +113,8 @@ class GAN(nn.Module):
 
     def noise(self, count: int) -> Tensor:
         """z (count, z_dim) from N(0, 1), drawn from torch's global random state."""
-        return torch.randn(count, self.z_dim, device=next(self.parameters()).device)
+        normal = partial(torch.randn, device=next(self.parameters()).device)
+        return drawn(normal, count, self.z_dim)
 
     def real(self, batch: Batch) -> Tensor:
         """The photographs as G would have to draw them now: (N, 3, s, s) in [-1, 1], s = S once G

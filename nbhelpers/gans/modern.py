@@ -12,6 +12,7 @@ smoothing (Salimans et al. 2016), and those every GAN here has: `augment` (DiffA
 
 from torch import Tensor, nn
 
+from .. import ranks
 from ..blocks import ConvDiscriminator, ConvGenerator, fade
 from ..losses import cross_entropy_d, non_saturating_g, relativistic_d, zero_centred_penalty
 from .base import GAN, Batch
@@ -40,7 +41,7 @@ class Modern(GAN):
             terms = {"game": relativistic_d(real_logit, fake_logit)}
         else:
             terms = {"game": cross_entropy_d(real_logit, fake_logit, self.smoothing)}
-        few = slice(max(1, round(self.penalty_share * len(image))))
+        few = slice(ranks.share(self.penalty_share, len(image)))
         for name, weight, at in (("r1", self.r1_weight, image), ("r2", self.r2_weight, fake)):
             if weight:
                 terms[name] = weight * zero_centred_penalty(self.judge, at[few], label[few])

@@ -10,12 +10,15 @@ makes it instance normalisation, whose statistics would differ from tile to tile
 samples come from G_average; the class may be told (`conditional`).
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from ..augment import diff_augment, policies
 from ..errors import UsageError
 from ..losses import cross_entropy_d, non_saturating_g
+from ..ranks import drawn
 from ..unet import PatchDiscriminator, Translator
 from .base import GAN, Batch
 
@@ -60,7 +63,7 @@ class Pix2Pix(GAN):
         label, source = batch.label, batch.source
         real = self.judge(self.real(batch), label, source)
         fake = self.judge(self.fake(batch), label, source)
-        smoothing = self.smoothing * torch.rand_like(real)
+        smoothing = self.smoothing * drawn(partial(torch.rand, device=real.device), *real.shape)
         # half: "which slows down the rate at which D learns relative to G" (section 3.3)
         return {"cross_entropy": 0.5 * cross_entropy_d(real, fake, smoothing)}
 

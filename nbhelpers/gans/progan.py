@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
+from .. import ranks
 from ..blocks import SMALLEST, rescaled, told, widths
 from ..losses import gradient_penalty, wasserstein_d, wasserstein_g
 from .base import GAN, Batch
@@ -119,7 +120,8 @@ def _level(growth: Tensor) -> tuple[int, float]:
 
 def _variety(x: Tensor) -> Tensor:
     """The mean standard deviation over the batch as one constant map (N, 1, 4, 4). Section 3."""
-    deviation = (x.float().var(dim=0, unbiased=False) + 1e-8).sqrt().mean()
+    apart = x.float() - ranks.mean(x.float().mean(dim=0))
+    deviation = (ranks.mean(apart.square().mean(dim=0)) + 1e-8).sqrt().mean()
     return deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])
 
 
@@ -152,7 +154,7 @@ class ProGAN(GAN):
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
         image, label, fake = self.real(batch), batch.label, self.fake(batch)
         real = self.judge(image, label)
-        part = slice(max(1, round(self.penalty_share * len(image))))
+        part = slice(ranks.share(self.penalty_share, len(image)))
         penalty = gradient_penalty(self.judge, image[part], fake[part], label[part])
         return {
             "critic": wasserstein_d(real, self.judge(fake, label)),

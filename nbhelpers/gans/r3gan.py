@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, leaky_relu
 
+from .. import ranks
 from ..blocks import SMALLEST, fade, told, widths
 from ..losses import relativistic_d, zero_centred_penalty
 from .base import GAN, Batch
@@ -120,7 +121,7 @@ class R3GAN(GAN):
     def d_loss(self, batch: Batch) -> dict[str, Tensor]:
         image, label, fake = batch.image, batch.label, self.fake(batch)
         game = relativistic_d(self.judge(image, label), self.judge(fake, label))
-        few = slice(max(1, round(self.penalty_share * len(image))))
+        few = slice(ranks.share(self.penalty_share, len(image)))
         r1 = zero_centred_penalty(self.judge, image[few], label[few])
         r2 = zero_centred_penalty(self.judge, fake[few], label[few])
         gamma = self.penalty_weight * self.final_penalty**self._p
