@@ -84,7 +84,7 @@ class Study:
         self.recipe = Recipe(args.backbone, args.steps, args.batch, looks=args.looks)
         self.final, self.first = self.recipe, args.run
         if args.refit:
-            self.final, self.first = replace(self.recipe, refit=True, looks=0), args.run / "ladder"
+            self.final, self.first = replace(self.recipe, refit=True), args.run / "ladder"
         told = f"laptop, {args.steps:,} steps of {args.batch}"
         chosen = replace(preset("laptop"), name=told, encoder_steps=args.encoder_steps)
         paths, device = Paths(args.run, args.data, args.run), pick_device(args.device)
@@ -110,10 +110,9 @@ class Study:
 
     def trap(self) -> None:
         """What a split by image would have reported: a lesson, never a result."""
-        table = traps.split_twice(self.prepared, self.first, self.recipe, 0, self.run.device).round(
-            4
-        )
-        print(self.run.save_table(table, "traps", "One classifier, two splits").to_string())
+        table = traps.split_twice(self.prepared, self.first, self.recipe, 0, self.run.device)
+        told = "Two classifiers, two splits: a lesson, never a result"
+        print(self.run.save_table(table.round(4), "traps", told).to_string())
 
     def committee(self, bar: Arm) -> None:
         """How far real images alone go when several trainings on them vote: the bar's seeds, and

@@ -11,7 +11,7 @@ import io
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +172,7 @@ def _train_cell(
 ) -> dict[str, np.ndarray]:
     """Rows and softmax of the held-out images, and what `check_fair` compares between arms."""
     start, arm = time.monotonic(), cell.arm
+    recipe = replace(recipe, looks=0) if recipe.refit else recipe
     rows = parts(prepared.table, cell.fold)
     labels, groups = (prepared.table[name].to_numpy() for name in ("label", "group_id"))
     seed = mix(cell.classifier_seed, cell.fold)
@@ -186,7 +187,7 @@ def _train_cell(
         pool.images, pool.labels, order, len(prepared.classes), augment, arm.loss, arm.blend
     )
     watched = None
-    if recipe.looks and not recipe.refit:
+    if recipe.looks:
         seen = rows["validation"]
         watched = Watched(prepared.images[seen], labels[seen], groups[seen])
     trained = train(lesson, recipe, seed, device, cell.name, watched)

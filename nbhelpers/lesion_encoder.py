@@ -1,5 +1,6 @@
 """The encoder that judges checkpoints: a classifier's body, trained once for a run and a fold."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -78,33 +79,26 @@ def train_encoder(
     path, card = Path(folder) / "encoder.pt", Path(folder) / CARD
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_process(path):  # notebooks that run side by side have one judge
-        if not (path.exists() and card.exists() and read_json(card) == settings | _sum(path)):
-            _train(prepared, rows, recipe, seed, fold, device, path)
-            write_json(card, settings | _sum(path))
+        if (
+            path.exists()
+            and card.exists()
+            and read_json(card) == settings | {"sha256": sha256_file(path)}
+        ):
+            return path
+        lesson = _lesson(prepared, rows, recipe, mix(seed, fold))
+        network = train(lesson, recipe, seed, device, "lesion encoder").network
+        state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
+        body = {"state": state, "classes": list(prepared.classes), "training_groups": groups}
+        buffer = io.BytesIO()
+        torch.save(body | {"image_size": prepared.image_size}, buffer)
+        write_atomic(path, buffer.getvalue())
+        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+        write_json(card, settings | {"sha256": digest})
     return path
 
 
-def _sum(path: Path) -> dict[str, str]:
-    return {"sha256": sha256_file(path)}
-
-
-def _train(
-    prepared: Prepared,
-    rows: np.ndarray,
-    recipe: Recipe,
-    seed: int,
-    fold: int,
-    device: torch.device,
-    path: Path,
-) -> None:
+def _lesson(prepared: Prepared, rows: np.ndarray, recipe: Recipe, seed: int) -> Lesson:
     labels = prepared.table["label"].to_numpy()[rows]
-    order = real_order(labels, recipe.steps, recipe.batch, SAMPLING_POWER, mix(seed, fold))
+    order = real_order(labels, recipe.steps, recipe.batch, SAMPLING_POWER, seed)
     augment = upright(CLASSIC) if prepared.upright else CLASSIC
-    lesson = Lesson(prepared.images[rows], labels, order, len(prepared.classes), augment)
-    network = train(lesson, recipe, seed, device, "lesion encoder").network
-    state = {name: value.cpu().contiguous() for name, value in network.state_dict().items()}
-    body = {"state": state, "classes": list(prepared.classes), "image_size": prepared.image_size}
-    groups = sorted(set(prepared.table["group_id"].iloc[rows]))
-    buffer = io.BytesIO()
-    torch.save(body | {"training_groups": groups}, buffer)
-    write_atomic(path, buffer.getvalue())
+    return Lesson(prepared.images[rows], labels, order, len(prepared.classes), augment)

@@ -151,6 +151,11 @@ def test_a_refit_learns_from_validation_lesions_and_is_tested_on_the_same(
     assert again.table["image_id"].tolist() == first.table["image_id"][tested].tolist()
 
 
+def test_a_refit_has_no_validation_lesions_to_look_at(project):
+    found = run_all(project, arms=[BAR], recipe=replace(RECIPE, refit=True, looks=2))
+    assert set(found.table["part"]) == {"test"}
+
+
 def test_arms_share_order_labels_and_test_images(project, trainings):
     run = project.run
     run_all(project)

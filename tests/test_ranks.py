@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 from rank_gradients import all_gradients
+from small_gans import batch, build
 
 from nbhelpers import checkpoints, ranks
 from nbhelpers.__main__ import main
@@ -161,6 +162,16 @@ def test_batch_norm_alone_is_torch_s():
 def test_the_penalised_share_is_that_of_the_whole_batch(monkeypatch, ranks_here, part, rows, mine):
     monkeypatch.setattr(ranks, "count", lambda: ranks_here)
     assert ranks.share(part, rows) == mine
+
+
+def test_a_gan_without_penalties_shares_none(monkeypatch):
+    def refused(*_):
+        raise TrainingError("asked for a share")
+
+    monkeypatch.setattr(ranks, "share", refused)
+    assert set(build("modern").d_loss(batch())) == {"game"}
+    with pytest.raises(TrainingError, match="asked for a share"):
+        build("modern", norm="none", r1_weight=1.0).d_loss(batch())
 
 
 def test_a_share_that_cannot_be_divided_is_refused(monkeypatch):

@@ -41,9 +41,9 @@ class Modern(GAN):
             terms = {"game": relativistic_d(real_logit, fake_logit)}
         else:
             terms = {"game": cross_entropy_d(real_logit, fake_logit, self.smoothing)}
-        few = slice(ranks.share(self.penalty_share, len(image)))
         for name, weight, at in (("r1", self.r1_weight, image), ("r2", self.r2_weight, fake)):
             if weight:
+                few = slice(ranks.share(self.penalty_share, len(image)))
                 terms[name] = weight * zero_centred_penalty(self.judge, at[few], label[few])
         return terms
 
