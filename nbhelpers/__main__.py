@@ -4,10 +4,9 @@ import argparse
 import contextlib
 import os
 import sys
-import time
 
 from .arguments import Parser, export_flags, folder, positive, setting, whole
-from .errors import NbhelpersError, UsageError, one_of
+from .errors import NbhelpersError, UsageError, let_rank_0_speak, one_of
 
 DATASETS = "phantom, ham10000, isic, digits, folder, phantom-histology, ebhi, pannuke or unitopatho"
 # Everything heavy is imported inside the commands: --help and a mistyped flag answer at once.
@@ -289,11 +288,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _say(message: str) -> None:
-    """Of torchrun's ranks the first one; torchrun ends the others before they repeat it."""
-    rank = os.environ.get("RANK", "0")
-    if rank != "0":
-        time.sleep(10)
-    print(f"nbhelpers: {f'rank {rank}: ' * (rank != '0')}{message}", file=sys.stderr, flush=True)
+    rank = let_rank_0_speak()
+    print(f"nbhelpers: {f'rank {rank}: ' * bool(rank)}{message}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

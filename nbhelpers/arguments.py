@@ -5,6 +5,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
+from .errors import let_rank_0_speak
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that offers the nearest flag and answers an error in one line."""
@@ -13,6 +15,7 @@ class Parser(argparse.ArgumentParser):
         typed = next((word for word in message.split() if word.startswith("--")), "")
         near = get_close_matches(typed, self._flags(), n=1) if "unrecognized" in message else []
         hint = f" (did you mean {near[0]}?)" if near else ""
+        let_rank_0_speak()
         self.exit(2, f"{self.prog}: {message}{hint}. See {self.prog} --help.\n")
 
     def _flags(self) -> list[str]:

@@ -1,6 +1,7 @@
 """Everything a run is told before it starts: preset, place, size, seed, device."""
 
 import hashlib
+import math
 import os
 import re
 from dataclasses import dataclass, fields
@@ -141,6 +142,17 @@ def pick_device(name: str = "auto") -> torch.device:
             "use device=cpu, or a machine with a GPU and a CUDA build of torch."
         )
     return device
+
+
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Cores that this process may use: those it is bound to, or fewer where a container's quota
+    (cgroup v2: microseconds of every so many, or "max") allows less than that at once."""
+    bound = os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        bound = len(os.sched_getaffinity(0))
+    allowed, _, period = quota.read_text().partition(" ") if quota.exists() else ("max", "", "")
+    most = math.inf if allowed == "max" else math.ceil(int(allowed) / int(period))
+    return min(bound, most)
 
 
 def check_types(settings: object) -> None:

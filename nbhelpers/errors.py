@@ -1,6 +1,8 @@
 """Errors for readers: each names the file or parameter and the next step. The command line prints
 them without a traceback."""
 
+import os
+import time
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -71,3 +73,12 @@ def one_of(what: str, value: str, options: Iterable[str]) -> str:
     near = get_close_matches(str(value), options, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""
     raise UsageError(f"{what} {value!r} is unknown: {hint}Choose one of {', '.join(options)}.")
+
+
+def let_rank_0_speak() -> int:
+    """Which of torchrun's ranks this is. All but the first wait, so that torchrun, which ends all
+    when one has failed, ends them before they repeat what the first one says."""
+    mine = int(os.environ.get("RANK", 0))
+    if mine:
+        time.sleep(10)
+    return mine

@@ -14,6 +14,7 @@ from .files import write_atomic, write_json
 from .gan_jobs import Job, differences, refuse_another, take_weights
 from .gan_observer import Observer
 from .gans import GAN, Masks
+from .launcher import train_on
 from .prepare import Prepared
 from .training import Training
 from .training_images import Rows, TrainingImages
@@ -121,8 +122,11 @@ def train_or_load(
     device: torch.device,
     start_from: Path | None = None,
     encoder: Encoder | None = None,
+    gpus: int = 1,
 ) -> GAN:
-    """Like `train_run` with `resume`; a training of other settings in `folder` is moved aside."""
+    """Like `train_run` with `resume`; a training of other settings in `folder` is moved aside.
+    `gpus` of them train it together, see `launcher.train_on`; the run's own encoder judges then.
+    """
     if checkpoints.exists(folder):
         state = checkpoints.load(folder)
         found = differences(state, job.identity(job.build(prepared), prepared, start_from))
@@ -130,6 +134,8 @@ def train_or_load(
             found.append(f"it has a budget of {state['images']} images, {job.images} are asked for")
         if found:
             _set_aside(folder, found)
+    if gpus != 1:
+        train_on(gpus, job, prepared, folder, device, start_from)
     return train_run(job, prepared, folder, device, True, start_from, encoder)
 
 

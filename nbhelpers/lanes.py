@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import torch
 
+from .config import cores
 from .errors import NbhelpersError, UsageError
 from .execution import Ticker, stop_like_ctrl_c
 
@@ -25,7 +26,7 @@ def room() -> int:
     """How many notebooks this machine runs at once: one a GPU, or one for every eight cores. So
     never two trainings on two cores, or on one GPU."""
     gpus = torch.cuda.device_count()
-    return gpus or max(1, _cores() // CORES_OF_ONE)
+    return gpus or max(1, cores() // CORES_OF_ONE)
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def executor(jobs: int) -> Iterator[Executor]:
     """What runs functions: one at a time and here, or `jobs` at once in processes that end with
     this one. UsageError for more jobs than GPUs or cores.
     """
-    most = torch.cuda.device_count() or _cores()
+    most = torch.cuda.device_count() or cores()
     if not 1 <= jobs <= most:
         raise UsageError(f"jobs is {jobs}: this machine has room for 1 to {most}.")
     if jobs == 1:
@@ -84,7 +85,7 @@ def _begin(lanes: multiprocessing.Queue, jobs: int, parent: int) -> None:
     if gpus := torch.cuda.device_count():
         visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[lane]
-    os.environ["OMP_NUM_THREADS"] = str(max(1, _cores() // jobs))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // jobs))
     Ticker.in_place = False  # several lines cannot be rewritten in one place
     threading.Thread(target=_follow, args=(parent,), daemon=True).start()
 
@@ -96,7 +97,3 @@ def _follow(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     psutil.wait_procs(psutil.Process().children(), timeout=10)
     os._exit(1)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,3 +70,14 @@ def test_mixed_seeds_differ_and_repeat():
     assert len(seeds) == 2500
     assert config.mix(1, 2) == config.mix(1, 2)
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+@pytest.mark.parametrize(
+    ("quota", "most"), [("max 100000", 10_000), ("150000 100000", 2), ("5 10", 1)]
+)
+def test_a_container_s_quota_counts(tmp_path, monkeypatch, quota, most):
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    (tmp_path / "cpu.max").write_text(quota + "\n")
+    assert config.cores(tmp_path / "cpu.max") == min(64, most)
+    assert config.cores(tmp_path / "none") == 64

@@ -20,7 +20,7 @@ FLOORS = [
      "metrics", "evaluation_sets", "neighbours", "probes"},
     {"classifier", "arms", "predictions", "statistics", "comparison", "metrics_run",
      "detectors", "audit", "metric_rows", "judge", "earlier_work", "rankings",
-     "lesion_encoder", "health", "gan_observer", "gan_runs", "gan_table", "obedience",
+     "lesion_encoder", "health", "gan_observer", "gan_runs", "launcher", "gan_table", "obedience",
      "segmentation", "translation", "quiz", "scores", "power",
      "extras", "filters", "tuning", "study_tables", "traps"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from small_project import Project, statuses
 
-from nbhelpers import lanes
+from nbhelpers import config, lanes
 from nbhelpers.errors import NbhelpersError, UsageError
 from nbhelpers.graph import Node
 
@@ -42,7 +42,7 @@ def project(tmp_path):
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    if lanes._cores() < 2:
+    if config.cores() < 2:
         pytest.skip("two notebooks at once need two cores")
 
 
@@ -55,7 +55,7 @@ def test_two_notebooks_run_at_once_and_a_third_waits_for_both(project):
     assert statuses(summary) == {"00": "done", "01": "done", "02": "done"}, str(summary)
     assert "['00_a.txt', '01_b.txt']" in project.text("02_c")
     threads = {(project.run_folder / f"{name}.txt").read_text() for name in ("00_a", "01_b")}
-    assert threads == {str(lanes._cores() // 2)}
+    assert threads == {str(config.cores() // 2)}
     assert statuses(project.run(NODES, jobs=2)) == dict.fromkeys(("00", "01", "02"), "up to date")
 
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +11,7 @@ import pytest
 import torch
 from rank_gradients import all_gradients
 from small_gans import batch, build
+from waiting import until
 
 from nbhelpers import checkpoints, ranks
 from nbhelpers.__main__ import main
@@ -132,13 +132,6 @@ def test_a_dead_rank_ends_all(prepared, tmp_path):
     assert parent.wait(60) == 1
     assert psutil.wait_procs(below, timeout=10)[1] == []
     assert "Signal 9 (SIGKILL)" in log.read_text() or "another rank has ended" in log.read_text()
-
-
-def until(true, what: str, seconds: float = 120) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"{what}: not within {seconds} s"
-        time.sleep(0.2)
 
 
 def test_alone_there_is_nothing_to_share():
