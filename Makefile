@@ -1,6 +1,7 @@
 # make demo   the whole course, executed: phantom data, preset laptop, runs/laptop-phantom-64/report.html
 # make test   the tests
-# Both build their own environment in .venv first; that is quick once it stands.
+# make bench  how fast the parts are, against the usual way: benchmarks/results.csv and .png
+# All build their own environment in .venv first; that is quick once it stands.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -21,9 +22,7 @@ test: $(READY)
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 bench: $(READY)
-	@$(RUN) benchmarks/prepare.py
-	@$(RUN) benchmarks/training.py
-	@$(RUN) benchmarks/gan_steps.py
+	@$(RUN) benchmarks/speed.py
 
 lint: $(READY)
 	@$(RUN) -m ruff check .

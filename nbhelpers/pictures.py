@@ -17,7 +17,7 @@ from .errors import DataError
 
 MAX_PIXELS = 100_000_000
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size when that leaves this many times the target:
-# benchmarks/prepare.py measures the difference
+# `make bench` measures the difference
 OVERSAMPLING = 1.5
 UNREADABLE = (
     OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error,

@@ -5,10 +5,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from small_gans import CPU
+from small_gans import CPU, build
 
 from nbhelpers import training_images
 from nbhelpers.gans import Batch
+from nbhelpers.training import Training
 from nbhelpers.training_images import Budget, Rows, TrainingImages
 
 SIDE, CLASSES = 40, 5
@@ -222,3 +223,18 @@ def test_an_epoch_shows_every_image_once_and_a_balanced_one_the_classes_in_turn(
     few = TrainingImages(pictures()[0], np.array([0] * 10 + [1] * 2), CPU)
     rows = np.concatenate([few.rows(i, Budget(120, 4, 0, "balanced")) for i in range(5)])
     assert (rows >= 10).sum() == 10 and len(set(rows[rows < 10])) == 10
+
+
+def test_a_million_images_train_from_the_disk(tmp_path):
+    """12 GB in a file without content, trained on by a real GAN: what it takes is the order of the
+    rows and their labels, 30 MB, and batches."""
+    shape = (1_000_000, 64, 64, 3)
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", "w+", np.uint8, shape)
+    tracemalloc.start()
+    stream = TrainingImages(images, np.zeros(len(images), np.uint8), CPU)
+    training = Training(build("dcgan"), stream, Budget(24, 8), CPU)
+    training.run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert stream.images is images and training.step == 3 and training.history
+    assert peak < 100e6
