@@ -5,7 +5,6 @@ Run by torchrun, this file is the rank that the last of them measures.
 """
 
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from speed_steps import training
 from windows import Row, sparse_photographs, speeds
 
 from nbhelpers import ranks
+from nbhelpers.launcher import torchrun
 from nbhelpers.training_images import Budget
 
 IMAGES = (1_000, 10_000, 100_000, 1_000_000)  # the last are 12 GB, in a file without content
@@ -89,8 +89,7 @@ def _ranks() -> dict[int, float]:
 
 
 def _torchrun(count: int) -> float:
-    call = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    call += ["--nproc-per-node", str(count), __file__]
+    call = [*torchrun(count), __file__]
     told = subprocess.run(call, check=True, capture_output=True, text=True).stdout
     return float(told.strip().splitlines()[-1])
 

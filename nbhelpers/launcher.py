@@ -36,7 +36,7 @@ def train_on(
     if not 1 <= gpus <= here:
         kind = "GPUs" if device.type == "cuda" else "cores"
         raise UsageError(f"gpus is {gpus} and this machine has {here} {kind}: set 1 to {here}.")
-    call = [*_torchrun(gpus), *_train(job, prepared, folder, device, start_from)]
+    call = [*torchrun(gpus), "-m", "nbhelpers", *_train(job, prepared, folder, device, start_from)]
     environment = os.environ | {"NBHELPERS_HEADLESS": "1"}
     if device.type == "cpu":
         environment["OMP_NUM_THREADS"] = str(here // gpus)
@@ -57,9 +57,10 @@ def train_on(
         )
 
 
-def _torchrun(count: int) -> list[str]:
+def torchrun(count: int) -> list[str]:
+    """The command that starts so many ranks here, on a port of its own; what they run follows."""
     call = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return [*call, "--nproc-per-node", str(count), "-m", "nbhelpers"]
+    return [*call, "--nproc-per-node", str(count)]
 
 
 def _train(

@@ -4,12 +4,12 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from small_project import Project, statuses
+from waiting import until
 
 from nbhelpers import config, lanes
 from nbhelpers.errors import NbhelpersError, UsageError
@@ -76,7 +76,7 @@ def test_a_killed_runner_takes_all_its_kernels_with_it(project, how):
     runner = subprocess.Popen([sys.executable, "-c", RUNNER, str(project.root)], cwd=HERE)
     try:
         notes = [project.run_folder / f"{name}.pid" for name in ("00_a", "01_b")]
-        wait(lambda: all(note.exists() and note.read_text() for note in notes), 60)
+        until(lambda: all(note.exists() and note.read_text() for note in notes), "kernels", 60)
         below = psutil.Process(runner.pid).children(recursive=True)
         runner.send_signal(how)
         runner.wait(30)
@@ -100,10 +100,3 @@ def test_more_jobs_than_there_is_room_for_are_refused(project):
     with pytest.raises(UsageError, match="jobs is 1000: this machine has room for 1 to"):
         project.run(NODES[:1], jobs=1000)
     assert lanes.room() >= 1
-
-
-def wait(true, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 
+import pandas as pd
 import psutil
 import pytest
 import torch
@@ -35,9 +36,9 @@ def test_two_ranks_do_the_job_that_was_asked_for(prepared, tmp_path, capsys):
     )
     assert gan.settings["betas"] == (0.0, 0.9)
     assert checkpoints.load(tmp_path / "gans" / "two")["training"]["step"] == 20
-    alone = gan_runs.train_or_load(job(seed=3, fold=1), prepared, tmp_path / "one", CPU)
-    for name, weight in gan.G.named_parameters():
-        assert torch.allclose(weight, dict(alone.G.named_parameters())[name], atol=0.02), name
+    gan_runs.train_or_load(job(seed=3, fold=1), prepared, tmp_path / "one", CPU)
+    two, one = (pd.read_csv(tmp_path / name / "history.csv") for name in ("gans/two", "one"))
+    assert (two / one - 1).abs().max().max() < 0.05  # another seed is off by a quarter
 
 
 def test_what_the_ranks_refuse_is_said_here(prepared, tmp_path):
@@ -64,8 +65,8 @@ def test_an_interrupt_is_handed_on_and_nothing_is_lost(prepared, tmp_path):
     thread = threading.Thread(target=press)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        launcher.train_on(2, job(40_000), prepared, folder, CPU)
+        launcher.train_on(2, job(8_000), prepared, folder, CPU)
     thread.join()
     assert not [p for p in psutil.Process().children(recursive=True) if p.status() != "zombie"]
     state = checkpoints.load(folder)["training"]
-    assert 0 < state["step"] < 5_000
+    assert 0 < state["step"] < 1_000

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -17,14 +16,14 @@ from nbhelpers import checkpoints, ranks
 from nbhelpers.__main__ import main
 from nbhelpers.errors import TrainingError
 from nbhelpers.gans import GANS
+from nbhelpers.launcher import torchrun
 
 HERE = Path(__file__).parent
 
 
-def torchrun(count: int, *command: object, seconds: int = 240) -> subprocess.CompletedProcess:
+def ran(count: int, *command: object, seconds: int = 240) -> subprocess.CompletedProcess:
     """`command` by that many ranks, on a port of its own."""
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    start += ["--nproc-per-node", count, *command]
+    start = [*torchrun(count), *command]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE.parent)}
     return subprocess.run(
         list(map(str, start)), capture_output=True, text=True, timeout=seconds, env=environment
@@ -34,7 +33,7 @@ def torchrun(count: int, *command: object, seconds: int = 240) -> subprocess.Com
 @pytest.fixture(scope="module")
 def both(tmp_path_factory) -> tuple[dict, dict]:
     path = tmp_path_factory.mktemp("ranks") / "two.pt"
-    done = torchrun(2, HERE / "rank_gradients.py", path)
+    done = ran(2, HERE / "rank_gradients.py", path)
     assert done.returncode == 0, done.stderr[-3000:]
     return all_gradients(), torch.load(path, weights_only=True)
 
@@ -69,9 +68,7 @@ def command(prepared, folder: Path, *more: object) -> list[object]:
 def test_a_training_goes_on_with_another_number_of_ranks(prepared, tmp_path):
     """Two ranks, then one: as one alone, within what bfloat16 leaves of a sum."""
     for images, count in ((160, 2), (320, 1)):
-        done = torchrun(
-            count, *command(prepared, tmp_path / "both", "--images", images, "--resume")
-        )
+        done = ran(count, *command(prepared, tmp_path / "both", "--images", images, "--resume"))
         assert done.returncode == 0, done.stderr[-3000:]
         assert done.stdout.count("dcgan is in") == 1
     alone = command(prepared, tmp_path / "one", "--images", 320)[2:]
@@ -95,7 +92,7 @@ def test_a_training_goes_on_with_another_number_of_ranks(prepared, tmp_path):
 def test_what_all_ranks_find_is_said_once(prepared, tmp_path, more, said):
     if more[-1] == "cuda" and torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    done = torchrun(2, *command(prepared, tmp_path / "run", *more))
+    done = ran(2, *command(prepared, tmp_path / "run", *more))
     assert done.returncode == 1
     assert done.stderr.count("nbhelpers: ") == 1 and said in done.stderr
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
@@ -112,14 +109,13 @@ def test_other_versions_are_refused(tmp_path):
         "except errors.TrainingError as error:\n"
         "    print(os.environ['RANK'] + f' {error}\\n', end='')\n"
     )
-    told = sorted(filter(None, torchrun(2, script).stdout.splitlines()))
+    told = sorted(filter(None, ran(2, script).stdout.splitlines()))
     assert [line[0] for line in told] == ["0", "1"]
     assert "rank 0 has nbhelpers 0.0.0 and rank 1 has 0.0.1: give all" in told[0]
 
 
 def test_a_dead_rank_ends_all(prepared, tmp_path):
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
-    start += command(prepared, tmp_path / "run", "--images", 1_000_000)
+    start = torchrun(2) + command(prepared, tmp_path / "run", "--images", 1_000_000)
     log = tmp_path / "log"
     with log.open("w") as file:
         parent = psutil.Popen(list(map(str, start)), stdout=file, stderr=file,
