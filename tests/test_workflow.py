@@ -62,11 +62,16 @@ def test_a_failure_is_resumed_with_what_it_needs_and_nothing_else(project):
     assert "Nothing to be done" in snakemake(project.root, *wanted, *told).stderr
 
 
-def test_every_notebook_is_a_job_with_resources_on_a_cluster(tmp_path):
-    cluster = ["--executor", "slurm", "--jobs", 20]
+@pytest.mark.parametrize("executor", ["slurm", "kubernetes"])
+def test_every_notebook_is_a_job_with_resources_on_a_cluster(tmp_path, executor):
+    cluster = ["--executor", executor, "--jobs", 20]
+    if executor == "kubernetes":  # it asks for a storage, which nothing here is kept in
+        cluster += ["--kubernetes-persistent-volumes", f"work:{tmp_path}"]
+        cluster += ["--default-storage-provider", "fs", "--default-storage-prefix", tmp_path / "s"]
     runs = f"runs={tmp_path / 'runs'}"
     done = snakemake(HERE, "-n", *cluster, "--config", "preset=full", "dataset=phantom", runs)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert f"output: {tmp_path}/runs/full-phantom-64/report.html" in done.stdout + done.stderr
     jobs = re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.M)
     assert sorted(jobs) == sorted([f"notebook_{node.name}" for node in NODES] + ["report"])
     assert (done.stdout + done.stderr).count("gpu=1") == len(NODES)
