@@ -8,6 +8,7 @@ processes. Photographs are phantoms of HAM10000's full size, 600 x 450 pixels.
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from unittest import mock
@@ -29,6 +30,7 @@ SIZE = 64
 COUNT = 160  # photographs
 BATCH = 64
 MEMORY = (10_000, 1_000_000)  # images
+TURNS = 200  # batches of a window: one takes a millisecond
 READ = 300  # batches whose reading may not cost memory
 
 
@@ -86,18 +88,21 @@ def folder_batches(folder: Path, batch: int = BATCH) -> DataLoader:
 
 
 def _epoch(folder: Path, data: prepare.Prepared) -> list[Row]:
-    labels = data.table["label"].to_numpy()
-    stream = TrainingImages(data.images, labels, torch.device("cpu"))
-    whole = COUNT // BATCH
+    """ImageFolder neither flips nor turns, so both are timed here."""
+    labels, budget = data.table["label"].to_numpy(), Budget(COUNT, BATCH)
 
-    def packed() -> int:
-        for k in range(whole):
-            stream.batch(stream.rows(k, Budget(COUNT, BATCH)))
-        return whole * BATCH
+    def packed(upright: bool) -> Callable[[], int]:
+        stream = TrainingImages(data.images, labels, torch.device("cpu"), upright)
+
+        def batches() -> int:
+            return sum(len(stream.batch(stream.rows(k, budget)).image) for k in range(TURNS))
+
+        return batches
 
     ways = {
         "ImageFolder": lambda: sum(len(image) for image, _ in folder_batches(folder)),
-        "prepared": packed,
+        "prepared": packed(upright=True),
+        "prepared, flipped and turned": packed(upright=False),
     }
     return rows("data", "epoch", "photographs/s", speeds(ways, 3))
 

@@ -36,7 +36,7 @@ UNITS = {
 def measured(device: torch.device) -> list[Row]:
     costs = {
         "images": _reading(),
-        "side": _together({n: training("dcgan", device, n) for n in SIDES}),
+        "side": _together({n: training("dcgan", device, n, batch=BATCH) for n in SIDES}),
         "classes": _together({n: training("cgan", device, classes=n) for n in CLASSES}),
         "ranks": _ranks() if device.type == "cpu" else {},
     }
@@ -97,7 +97,7 @@ def _torchrun(count: int) -> float:
 def _one_rank() -> None:
     torch.set_num_threads(1)
     with ranks.joined(torch.device("cpu")) as device:
-        one = training("dcgan", device)
+        one = training("dcgan", device, batch=BATCH)
         found = _milliseconds(speeds({0: lambda: _play(one)}))
         if ranks.rank() == 0:
             print(found[0])

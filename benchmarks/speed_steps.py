@@ -25,6 +25,7 @@ from nbhelpers.training_images import Budget, TrainingImages
 
 SIZE, CLASSES = 64, 7
 BATCH = 32
+BATCHES = {"dcgan": 64}  # the public example's own
 LONG = 10**9  # images: a budget that no window comes to the end of
 PEAK = ((64, 256, 32), (64, 512, 16), (32, 128, 64))  # batch, channels, side of a convolution
 
@@ -38,14 +39,15 @@ def measured(device: torch.device) -> list[Row]:
 
 
 def training(
-    name: str, device: torch.device, size: int = SIZE, classes: int = CLASSES, batch: int = BATCH
+    name: str, device: torch.device, size: int = SIZE, classes: int = CLASSES, batch: int = 0
 ) -> Training:
-    """In the last tenth of its budget: ProGAN is full-grown."""
+    """In the last tenth of its budget: ProGAN is full-grown. `batch` 0 means that of BATCHES."""
     images = noise_photographs(1000, size)
     gan = GANS[name](size, classes)
     masks = ((images[..., 0] > 127).astype(np.uint8), 2) if gan.translates else ()
     data = TrainingImages(images, np.arange(1000) % classes, device, False, *masks)
-    one = Training(gan, data, Budget(LONG, batch), device)
+    budget = Budget(LONG, batch or BATCHES.get(name, BATCH))
+    one = Training(gan, data, budget, device)
     one.step = int(0.9 * one.steps)
     one._set_progress(one.step / one.steps)
     return one
@@ -112,7 +114,7 @@ def usual_way(name: str, device: torch.device) -> UsualWay:
 
 def _step(name: str, peak: float, device: torch.device) -> list[Row]:
     one, usual = training(name, device), usual_way(name, device)
-    batch = one.data.batch(np.arange(BATCH))
+    batch = one.data.batch(np.arange(one.budget.batch_size))
     plain = Batch(*(part if part is None else part.contiguous() for part in batch))
     ways = {
         "usual way": lambda: usual.step(plain),
@@ -167,18 +169,19 @@ def _convolution(device: torch.device, batch: int, channels: int, side: int) -> 
 def _loop(device: torch.device) -> list[Row]:
     """DCGAN beside its bare step, then from the files on."""
     one, usual = training("dcgan", device), usual_way("dcgan", device)
+    shown = one.budget.batch_size
     by_class, data = photographs()
     one.data = TrainingImages(data.images, data.table["label"].to_numpy(), device)
-    batch, loader = one.data.batch(np.arange(BATCH)), folder_batches(by_class, BATCH)
+    batch, loader = one.data.batch(np.arange(shown)), folder_batches(by_class, shown)
 
     def bare() -> int:
-        return sum(bare_step(one, batch) for _ in range(8))
+        return sum(bare_step(one, batch) for _ in range(4))
 
     def loop() -> int:
-        one.budget = Budget(one.images_seen + 8 * BATCH, BATCH)
+        one.budget = Budget(one.images_seen + 4 * shown, shown)
         one.stopping = False
         one.run()
-        return 8 * BATCH
+        return 4 * shown
 
     def epoch() -> int:
         return sum(usual.step(Batch(image.to(device))) for image, _ in loader)

@@ -1,12 +1,11 @@
-"""Augmentation of image batches (N, C, S, S), drawn from torch's global random state: the caller's
-seed decides.
+"""Augmentation of image batches, drawn from torch's global random state: the caller's seed decides.
 
 `dihedral` is applied to photographs as they are loaded. `diff_augment` is what D looks through:
-photographs and fakes alike, in its own step and in G's, so it must be differentiable, and G never
-learns to draw it (Zhao, Liu, Lin, Zhu, Han 2020, arXiv:2006.10738, eq. 5 to 7).
+photographs and fakes (N, C, S, S) alike, in its own step and in G's, so it must be differentiable,
+and G never learns to draw it (Zhao, Liu, Lin, Zhu, Han 2020, arXiv:2006.10738, eq. 5 to 7).
 """
 
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor
@@ -16,12 +15,23 @@ from .ranks import drawn
 
 
 def dihedral(images: Tensor) -> Tensor:
-    """Each image in one of its 8 flips and quarter turns, at random. A lesion has no up and no
-    left."""
-    coin = drawn(_uniform(images), 3, len(images), 1, 1, 1, axis=1) < 0.5
-    images = torch.where(coin[0], images.flip(-1), images)
-    images = torch.where(coin[1], images.flip(-2), images)
-    return torch.where(coin[2], images.transpose(-1, -2), images)
+    """Stored images (N, S, S, C), each in one of its 8 flips and quarter turns, at random. A lesion
+    has no up and no left."""
+    count, size = images.shape[:2]
+    coin = drawn(_uniform(images), 3, count, axis=1) < 0.5
+    views = _views(size, images.device)[coin[0] + 2 * coin[1] + 4 * coin[2]]
+    pixels = views + size**2 * torch.arange(count, device=images.device)[:, None]
+    return images.flatten(0, 2).index_select(0, pixels.flatten()).view(images.shape)
+
+
+@cache
+def _views(size: int, device: torch.device) -> Tensor:
+    """Where the pixels of each view come from, int64 (8, S * S). A gather has one pass over the
+    images; to flip all of them and choose has three."""
+    views = [torch.arange(size**2).view(size, size)]
+    for change in (Tensor.fliplr, Tensor.flipud, Tensor.t):
+        views += [change(view) for view in views]
+    return torch.stack([view.flatten() for view in views]).to(device)
 
 
 def diff_augment(images: Tensor, policy: str, strength: float = 1.0) -> Tensor:

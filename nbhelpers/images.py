@@ -15,12 +15,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blu
 
 def to_network(images: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Stored images as network input in [-1, 1]."""
-    return _as_stored(images).permute(0, 3, 1, 2).float().div(127.5).sub(1.0)
+    return _as_stored(images).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
 
 
 def to_unit(images: np.ndarray | torch.Tensor) -> torch.Tensor:
     """Stored images as metric input in [0, 1]."""
-    return _as_stored(images).permute(0, 3, 1, 2).float().div(255.0)
+    return _as_stored(images).permute(0, 3, 1, 2).float().div_(255.0)
 
 
 def to_uint8(images: torch.Tensor) -> np.ndarray:

@@ -130,17 +130,16 @@ class TrainingImages:
         if self.crop:
             most = self.images.shape[1] - self.crop + 1
             corners = ranks.drawn(partial(torch.randint, most), 2, len(rows), axis=1).tolist()
-        planes = to_network(self._read(self.images, rows, corners))
+        stored = self._read(self.images, rows, corners)
         if self.masks is not None:
-            masks = self._read(self.masks, rows, corners)
-            planes = torch.cat([planes, mask_planes(masks, self.mask_classes)], dim=1)
-        planes = planes if self.upright else dihedral(planes)
+            stored = torch.cat([stored, self._read(self.masks, rows, corners)[..., None]], dim=-1)
+        stored = stored if self.upright else dihedral(stored)
         label = self.labels[torch.from_numpy(rows).to(self.device)]
-        image, source = (
-            part.contiguous(memory_format=torch.channels_last)
-            for part in (planes[:, :3], planes[:, 3:])
-        )
-        return Batch(image, label, None if self.masks is None else source)
+        image, source = to_network(stored[..., :3]), None
+        if self.masks is not None:
+            source = mask_planes(stored[..., 3], self.mask_classes)
+            source = source.contiguous(memory_format=torch.channels_last)
+        return Batch(image.contiguous(memory_format=torch.channels_last), label, source)
 
     def _read(self, array, rows: np.ndarray, corners: list[list[int]] | None) -> Tensor:
         """Those rows on the device, or of each the window at its corner (rows, columns)."""

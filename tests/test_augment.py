@@ -5,8 +5,8 @@ from nbhelpers import augment
 from nbhelpers.augment import POLICIES, diff_augment, dihedral
 from nbhelpers.errors import UsageError
 
-IMAGE = torch.arange(2 * 9.0).view(1, 2, 3, 3)
-VIEWS = [torch.rot90(flip, k, (-1, -2)) for flip in (IMAGE, IMAGE.flip(-1)) for k in range(4)]
+IMAGE = torch.arange(2 * 9, dtype=torch.uint8).view(1, 3, 3, 2)
+VIEWS = [torch.rot90(flip, k, (1, 2)) for flip in (IMAGE, IMAGE.flip(2)) for k in range(4)]
 
 
 def test_every_image_becomes_one_of_its_eight_views_and_all_occur():

@@ -8,6 +8,7 @@ import pandas as pd
 import psutil
 import pytest
 import torch
+from disks import disk
 from rank_gradients import all_gradients
 from small_gans import batch, build
 from waiting import until
@@ -96,6 +97,14 @@ def test_what_all_ranks_find_is_said_once(prepared, tmp_path, more, said):
     assert done.returncode == 1
     assert done.stderr.count("nbhelpers: ") == 1 and said in done.stderr
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
+
+
+def test_a_read_only_disk_is_said_once(prepared, tmp_path):
+    with disk(tmp_path / "disk", read_only=True) as folder:
+        done = ran(2, *command(prepared, folder / "run"))
+    assert done.returncode == 1
+    assert done.stderr.count("nbhelpers: ") == 1, done.stderr
+    assert f"{folder / 'run'}: Read-only file system: choose another" in done.stderr
 
 
 def test_other_versions_are_refused(tmp_path):
