@@ -283,7 +283,8 @@ def main(argv: list[str] | None = None) -> int:
         _say(f"{name}{error.strerror or error}: choose another place.")
         return 1
     except KeyboardInterrupt:
-        _say("interrupted. The same command goes on where it stopped.")
+        if not int(os.environ.get("RANK", 0)):  # torchrun hands the signal to all
+            _say("interrupted. The same command goes on where it stopped.")
         return 130
 
 

@@ -14,6 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from .errors import DownloadError
+from .files import refuse_full_disk
 from .progress import progress
 
 MAX_FILES = 500_000
@@ -133,11 +134,7 @@ def _refuse_unusable(archive: Path, to: Path, needed: int) -> None:
             f"{to} is there already: delete it or choose another folder for {archive.name}."
         )
     to.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(to.parent).free
-    if needed > free:
-        raise DownloadError(
-            f"{archive.name} needs {needed:,} bytes, {to.parent} has {free:,} free: make space."
-        )
+    refuse_full_disk(to.parent, needed, DownloadError, f"{archive.name}: ")
 
 
 def _write(entry: Entry, folder: Path) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision.models import resnet
 
 from .errors import DataError, UsageError, one_of
+from .files import sha256_file
 
 PUBLISHED = ("resnet18", "efficientnet_b0", "efficientnet_b3")  # with ImageNet's weights
 BACKBONES = ("resnet10", *PUBLISHED)
@@ -72,16 +73,28 @@ def _imagenet(name: str, weights: str) -> dict[str, Tensor] | None:
     if weights == "local" and not file.exists():
         print(f"{name}: ImageNet's {file.name} is not in torch's cache, so it starts from scratch")
         return None
-    known = torchvision.models.get_model_weights(name).DEFAULT
-    try:
-        state = known.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"ImageNet's {file.name}: {error}. Put the file into torch's cache, or use scratch."
-        ) from error
+    if not file.exists():
+        url = torchvision.models.get_model_weights(name).DEFAULT.url
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(url, str(file), progress=False)
+        except OSError as error:
+            raise DataError(
+                f"ImageNet's {file.name}: {error}. Put the file into torch's cache, or use scratch."
+            ) from error
+    state = imagenet_state(file)
     return {
         key: value for key, value in state.items() if not key.startswith(("fc.", "classifier."))
     }
+
+
+def imagenet_state(file: Path) -> dict[str, Tensor]:
+    """The state dict in a file of torch's cache. DataError when its bytes are not those that its
+    name tells of: nothing of it is read then. (torchvision's own way looks at the hash of a new
+    file only, and unpickles an old one.)"""
+    if not sha256_file(file).startswith(file.stem.rsplit("-", 1)[-1]):
+        raise DataError(f"{file.name} is damaged (SHA-256 differs): delete it and fetch it again")
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _resnet(name: str, image_size: int, state: dict[str, Tensor] | None) -> tuple[nn.Module, int]:

@@ -144,6 +144,12 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def warn_of_days(preset_name: str, device: torch.device) -> None:
+    """Says so where a preset that is made for a GPU has none."""
+    if preset_name == "full" and device.type == "cpu":
+        print("preset full is made for a GPU: on this CPU expect days; laptop takes minutes")
+
+
 def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
     """Cores that this process may use: those it is bound to, or fewer where a container's quota
     (cgroup v2: microseconds of every so many, or "max") allows less than that at once."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from urllib.request import Request, urlopen
 
 from . import __version__
 from .errors import DownloadError, UsageError
+from .files import refuse_full_disk
 from .locks import one_process
 from .progress import progress
 
@@ -140,7 +140,8 @@ def _receive(remote: Remote, part: Path) -> None:
         chunks = _chunks(reply)
         first = next(chunks, b"")
         _refuse_page(remote, reply, first)
-        _refuse_full_disk(part, total, start)
+        if total is not None:
+            refuse_full_disk(part.parent, total - start, DownloadError)
         steps = None if total is None else -(-(total - start) // CHUNK)
         with part.open("ab" if start else "wb") as out:
             for chunk in progress(chain([first], chunks), remote.name, total=steps, unit="MiB"):
@@ -249,12 +250,3 @@ def _refuse_page(remote: Remote, reply: HTTPResponse, first: bytes) -> None:
 def _total(reply: HTTPResponse, start: int, remote: Remote) -> int | None:
     length = reply.headers.get("Content-Length")
     return start + int(length) if length else remote.bytes
-
-
-def _refuse_full_disk(part: Path, total: int | None, start: int) -> None:
-    free = shutil.disk_usage(part.parent).free
-    if total is not None and total - start > free:
-        raise DownloadError(
-            f"{total - start:,} bytes are needed, {part.parent} has {free:,} free: "
-            "free some space or choose another folder."
-        )

@@ -35,7 +35,8 @@ class Ticker:
     seconds: ClassVar[dict[bool, float]] = {True: 1.0, False: 15.0}
     in_place: ClassVar[bool] = True
 
-    def __init__(self, name: str, cells: int):
+    def __init__(self, name: str, cells: int, hidden: dict[str, str] | None = None):
+        self.hidden = hidden or {}  # machine paths, as in `redact`
         self.name, self.cells, self.index, self.last = name, cells, 0, ""
         self.start, self.live = time.monotonic(), self.in_place and sys.stdout.isatty()
         self._stop = threading.Event()
@@ -58,7 +59,7 @@ class Ticker:
     def heard(self, text: str) -> None:
         """Called with what a cell prints; its last line is shown."""
         lines = [line.strip() for line in re.split(r"[\r\n]", text) if line.strip()]
-        self.last = lines[-1] if lines else self.last
+        self.last = redact(lines[-1], self.hidden) if lines else self.last
 
     def __str__(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self.start), 60)
@@ -159,7 +160,7 @@ def execute(
     partial = target.with_name(f".{target.stem}.partial.ipynb")
     cells = len(nbformat.read(source, as_version=4).cells) + 1  # and the injected one
     try:
-        with Ticker(source.stem, cells) as ticker:
+        with Ticker(source.stem, cells, hidden) as ticker:
             ending = _ending(source, partial, parameters, this_python(root), ticker, cell_seconds)
         outcome = judge(partial, ending, ticker.index)
         return Outcome(outcome.status, redact(outcome.message, hidden))

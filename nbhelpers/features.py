@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 
-from .backbones import Backbone, backbone, imagenet_file
+from .backbones import Backbone, backbone, imagenet_file, imagenet_state
 from .download import Remote
 from .errors import DataError, MetricError
 from .files import read_json, sha256_file, write_atomic
@@ -171,11 +171,8 @@ def imagenet_resnet18(device: torch.device | str = "cpu") -> Encoder:
             f"no ImageNet weights of ResNet-18: put {file.name} into torch's cache, as "
             "torchvision.models.resnet18(weights='DEFAULT') does"
         )
-    sha256 = sha256_file(file)
-    if not sha256.startswith(file.stem.rsplit("-", 1)[-1]):
-        raise DataError(f"{file.name} is damaged (SHA-256 differs): delete it and fetch it again")
     network, place = torchvision.models.resnet18(weights=None), torch.device(device)
-    network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    network.load_state_dict(imagenet_state(file))
     network.fc = nn.Identity()
     network = _frozen(fuse(network.eval()), place)
     known = torchvision.models.get_model_weights("resnet18").DEFAULT.transforms()
@@ -185,7 +182,7 @@ def imagenet_resnet18(device: torch.device | str = "cpu") -> Encoder:
         return network(torchvision.transforms.functional.normalize(image, known.mean, known.std))
 
     look = _one_length(_enlarged(normalised, 224), 512)
-    return Encoder("ImageNet ResNet-18", 512, sha256, look, place, batch=8)
+    return Encoder("ImageNet ResNet-18", 512, sha256_file(file), look, place, batch=8)
 
 
 @_drawn_apart

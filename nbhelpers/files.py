@@ -100,6 +100,28 @@ def whole_folder(to: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
+def refuse_full_disk(
+    folder: Path, needed: int, error: type[NbhelpersError] = DataError, what: str = ""
+) -> None:
+    """Raises `error` when the disk of `folder` has fewer bytes free than `needed`."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise error(
+            f"{what}{needed:,} bytes are needed, {folder} has {free:,} free: free some space or "
+            "choose another folder."
+        )
+
+
+def new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A memory-mapped array uint8 in a new file, whose room on the disk is taken at once: a write
+    to a map that finds the disk full kills the process."""
+    array = np.lib.format.open_memmap(file, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        with open(file, "r+b") as handle:
+            os.posix_fallocate(handle.fileno(), 0, os.path.getsize(file))
+    return array
+
+
 def _swap(new: Path, place: Path) -> None:
     """Puts the folder `new` in `place`; the old one goes only when the new one stands."""
     old = new.with_name(f"{new.name}.old")

@@ -37,18 +37,18 @@ class Job:
     def rows(self, prepared: Prepared) -> np.ndarray:
         """Row numbers trained on: the training part of the fold, of one class when one is named.
 
-        UsageError for an unknown class; TrainingError for one that is too small to train on.
+        UsageError for an unknown class; TrainingError for fewer images than a batch.
         """
-        rows = splits.parts(prepared.table, self.fold)["train"]
-        if not self.class_name:
-            return rows
-        one_of("class", self.class_name, prepared.classes)
-        rows = rows[prepared.table["dx"].to_numpy()[rows] == self.class_name]
+        rows, whose, instead = splits.parts(prepared.table, self.fold)["train"], "the data have", ""
+        if self.class_name:
+            one_of("class", self.class_name, prepared.classes)
+            rows = rows[prepared.table["dx"].to_numpy()[rows] == self.class_name]
+            whose = f"class {self.class_name} has"
+            instead = ", or train a conditional GAN on all classes (cgan)"
         if len(rows) < self.batch_size:
             raise TrainingError(
-                f"class {self.class_name} has {len(rows)} training images in fold {self.fold}, "
-                f"fewer than one batch of {self.batch_size}: set the batch size to at most "
-                f"{len(rows)}, or train a conditional GAN on all classes (cgan)."
+                f"{whose} {len(rows)} training images in fold {self.fold}, fewer than one batch of "
+                f"{self.batch_size}: set the batch size to at most {len(rows)}{instead}."
             )
         return rows
 

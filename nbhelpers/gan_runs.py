@@ -8,7 +8,7 @@ import torch
 
 from . import __version__, checkpoints, gan_folders, health, ranks, sampling, splits
 from .config import mix
-from .errors import TrainingDiverged
+from .errors import TrainingDiverged, TrainingError
 from .features import Encoder
 from .files import write_atomic, write_json
 from .gan_jobs import Job, differences, refuse_another, take_weights
@@ -41,7 +41,8 @@ def train_run(
     that holds a checkpoint is refused. `start_from` is the folder of a GAN whose weights (not its
     optimisers) training starts from. With an `encoder` (of the same fold) the KID of every moment
     is taken on the validation part, and the weights of the best moment are kept in `best.pt`.
-    TrainingDiverged when a loss stops being finite.
+    TrainingDiverged when a loss stops being finite; TrainingError, with a
+    batch size to try, when the GPU's memory does not suffice.
     """
     rows = job.rows(prepared)
     training = _training(job, prepared, rows, device)
@@ -68,10 +69,15 @@ def train_run(
     with ranks.alone():
         taken = health.of(prepared, job, training.gan, encoder)
         observer = Observer(training, config, folder, taken)
+    too_large = False
     try:
         training.run(observer)
     except TrainingDiverged as error:
         raise error.beside(observer.last_good) from error
+    except torch.cuda.OutOfMemoryError:
+        too_large = True  # the error holds the memory until this block ends
+    if too_large:
+        raise _too_large(training, observer)
     with ranks.alone():
         _finish(training, job, prepared, observer, groups)
     return training.gan.eval()
@@ -96,6 +102,18 @@ def _some_masks(job: Job, prepared: Prepared, rows: np.ndarray) -> Masks:
     groups = [place[labels[place] == c][:MASKS_OF_A_CLASS] for c in np.unique(labels)]
     chosen = np.sort(np.concatenate(groups))
     return Masks(job.windows(prepared.masks, rows[chosen]), labels[chosen])
+
+
+def _too_large(training: Training, observer: Observer) -> TrainingError:
+    """Frees what the step took; what can be done about it."""
+    training.gan.zero_grad()
+    torch.cuda.empty_cache()
+    batch = training.budget.batch_size
+    past = f" The last checkpoint is at {observer.last_good} images." if observer.last_good else ""
+    return TrainingError(
+        f"{observer.folder.name}: the GPU's memory does not suffice for batches of {batch} images: "
+        f"set batch_size to {max(1, batch // 2)}, or width to less.{past}"
+    )
 
 
 def _finish(

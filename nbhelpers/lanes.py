@@ -3,21 +3,18 @@ of the cores to itself."""
 
 import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
 
-import psutil
 import torch
 
 from .config import cores
 from .errors import NbhelpersError, UsageError
 from .execution import Ticker, stop_like_ctrl_c
+from .orphans import end_with
 
 CORES_OF_ONE = 8  # more threads hardly speed up one training at these image sizes
 
@@ -87,13 +84,4 @@ def _begin(lanes: multiprocessing.Queue, jobs: int, parent: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[lane]
     os.environ["OMP_NUM_THREADS"] = str(max(1, cores() // jobs))
     Ticker.in_place = False  # several lines cannot be rewritten in one place
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
-
-
-def _follow(parent: int) -> None:
-    """Ends this process when its parent is gone, its kernel first."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
-    psutil.wait_procs(psutil.Process().children(), timeout=10)
-    os._exit(1)
+    end_with(parent)

@@ -15,6 +15,7 @@ from .gan_jobs import Job
 from .prepare import Prepared
 
 SAYS = "nbhelpers: "  # what our command line puts before what is wrong
+LAUNCHER = "NBHELPERS_LAUNCHER"  # tells the ranks the process that they end with
 GRACE = 120  # seconds that ranks have to save what they have when they are interrupted
 
 
@@ -37,7 +38,7 @@ def train_on(
         kind = "GPUs" if device.type == "cuda" else "cores"
         raise UsageError(f"gpus is {gpus} and this machine has {here} {kind}: set 1 to {here}.")
     call = [*torchrun(gpus), "-m", "nbhelpers", *_train(job, prepared, folder, device, start_from)]
-    environment = os.environ | {"NBHELPERS_HEADLESS": "1"}
+    environment = os.environ | {"NBHELPERS_HEADLESS": "1", LAUNCHER: str(os.getpid())}
     if device.type == "cpu":
         environment["OMP_NUM_THREADS"] = str(here // gpus)
     ranks = subprocess.Popen(

@@ -114,9 +114,11 @@ class Run:
         buffer = io.BytesIO()
         text = {"Title": self._numbered(name), "Description": f"{caption} ({self.stamp})"}
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=text)
-        write_atomic(self.folder / "figures" / f"{self._numbered(name)}.png", buffer.getvalue())
-        plt.show()
-        plt.close(figure)
+        try:
+            write_atomic(self.folder / "figures" / f"{self._numbered(name)}.png", buffer.getvalue())
+            plt.show()
+        finally:
+            plt.close(figure)
 
     def save_table(self, table: pd.DataFrame, name: str, caption: str) -> pd.DataFrame:
         """The table, written to `tables/NN_name.csv` for the report, the caption in a first comment
@@ -164,6 +166,5 @@ def start(
     versions["torchvision"] = torchvision.__version__
     print(" · ".join(f"{name} {version}" for name, version in versions.items()))
     print(f"{notebook} · {run.stamp} · {run.folder.name}")
-    if preset == "full" and run.device.type == "cpu":
-        print("preset full is made for a GPU: on this CPU expect days; laptop takes minutes")
+    config.warn_of_days(preset, run.device)
     return run

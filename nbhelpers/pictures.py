@@ -55,8 +55,9 @@ def read_image(path: Path, size: int, frame: str = "crop") -> tuple[np.ndarray, 
             if image.width * image.height > MAX_PIXELS:
                 raise DataError(f"{image.width} x {image.height} pixels, more than 100 megapixels")
             mode = image.mode
-            if mode.startswith(("I", "F")):
-                raise DataError(f"mode {mode} has more than 8 bits a channel")
+            # Pillow calls 16-bit colour RGB and halves its bits; what it will decode says so
+            if mode.startswith(("I", "F")) or ";16" in str(image.tile):
+                raise DataError(f"mode {mode} with more than 8 bits a channel")
             image.draft("RGB", (round(OVERSAMPLING * size),) * 2)
             upright = ImageOps.exif_transpose(image).convert("RGB")
     except UNREADABLE as error:

@@ -21,7 +21,15 @@ import pandas as pd
 from .config import FOLDS, check_stored_size
 from .datasets import Palette, RawDataset
 from .errors import DataError, one_of
-from .files import read_json, sha256_file, whole_folder, write_atomic, write_json
+from .files import (
+    new_array,
+    read_json,
+    refuse_full_disk,
+    sha256_file,
+    whole_folder,
+    write_atomic,
+    write_json,
+)
 from .near_duplicates import merge_groups
 from .pictures import file_of, read_mask, try_image
 from .progress import progress
@@ -78,7 +86,7 @@ def prepare(
     settings.
 
     Unreadable images are left out and listed in `bad_images.csv`; with `strict` the first one is a
-    DataError.
+    DataError, and so is an image or a row of the source that lacks the other.
     """
     settings = {
         "size": check_stored_size(size),
@@ -92,6 +100,8 @@ def prepare(
     if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
         return load_prepared(to)
     _refuse_foreign(to)
+    if strict:
+        _refuse_unpaired(raw)
     with whole_folder(to) as building:
         _build(raw, building, wanted, strict)
     return load_prepared(to)
@@ -109,6 +119,15 @@ def _refuse_foreign(to: Path) -> None:
         )
 
 
+def _refuse_unpaired(raw: RawDataset) -> None:
+    for kind in ("rows without image", "images without row"):
+        if found := raw.findings.get(kind):
+            raise DataError(
+                f"{raw.source}: {len(found)} {kind}, such as {found[0]}: mend the table, or leave "
+                "strict off."
+            )
+
+
 def _fingerprint(raw: RawDataset) -> str:
     """SHA-256 of the table and of every file's size: changes when the input does, wherever it
     lies."""
@@ -123,9 +142,9 @@ def _fingerprint(raw: RawDataset) -> str:
 
 def _build(raw: RawDataset, folder: Path, wanted: dict, strict: bool) -> None:
     size, frame = wanted["size"], wanted["frame"]
-    images = np.lib.format.open_memmap(
-        folder / "images.npy", "w+", np.uint8, (len(raw.table), size, size, 3)
-    )
+    planes = 4 if (raw.table["mask_path"] != "").all() else 3
+    refuse_full_disk(folder, planes * size**2 * len(raw.table))
+    images = new_array(folder / "images.npy", (len(raw.table), size, size, 3))
     modes, bad = {}, {}
     work = _in_parallel(lambda path: try_image(path, size, frame), raw.table["path"], "decoding")
     for i, (image, told) in enumerate(work):
@@ -161,9 +180,7 @@ def _build_masks(raw: RawDataset, table: pd.DataFrame, folder: Path, size: int, 
         return {told: list(without)} if len(without) < len(table) else {}
     pairs = list(zip(table["mask_path"], table["path"], strict=True))
     work = _in_parallel(lambda p: read_mask(p[0], size, frame, raw.palette, p[1]), pairs, "masks")
-    masks = np.lib.format.open_memmap(
-        folder / "masks.npy", "w+", np.uint8, (len(table), size, size)
-    )
+    masks = new_array(folder / "masks.npy", (len(table), size, size))
     empty = []
     for i, mask in enumerate(work):
         masks[i] = mask

@@ -33,8 +33,10 @@ def _take_all(folder: Path, notebooks: Iterable[str], held: list[Path]) -> None:
         for place in (folder, folder / "notebooks", folder / "state"):
             place.mkdir(parents=True, exist_ok=True)
             probe = place / f".probe.{socket.gethostname()}.{os.getpid()}"
-            probe.touch()
-            probe.unlink(missing_ok=True)
+            try:
+                probe.write_text("a full disk takes no letter")
+            finally:
+                probe.unlink(missing_ok=True)
         for name in notebooks:
             lock = folder / "state" / f"{name}.lock"
             if not _create(lock):
@@ -57,8 +59,12 @@ def _create(lock: Path) -> bool:
         handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    with os.fdopen(handle, "w") as file:
-        json.dump(me, file)
+    try:
+        with os.fdopen(handle, "w") as file:
+            json.dump(me, file)
+    except OSError:  # a full disk; what is left would be a lock that nobody holds
+        lock.unlink()
+        raise
     return True
 
 

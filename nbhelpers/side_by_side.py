@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import torch
+
+from .errors import TrainingError
+from .orphans import end_with
 
 MOST = 8  # each holds the images and a network: 1.5 GB with HAM10000 at 64 px
 
@@ -27,7 +31,8 @@ def each(
     """(item, work(*shared, item)) of every item, as soon as it is known.
 
     With one worker here and in order; with several in processes of one thread each. `work` is a
-    function of a module, `shared` and the items can be pickled. The first error stops the rest.
+    function of a module, `shared` and the items can be pickled. The first error stops the rest;
+    TrainingError, with the items, when the system kills a process.
     """
     items = list(items)
     workers = min(workers, len(items))
@@ -36,17 +41,26 @@ def each(
             yield item, work(*shared, item)
         return
     context = multiprocessing.get_context("spawn")  # a forked torch with threads hangs
-    with ProcessPoolExecutor(workers, context, _begin, (work, shared)) as pool:
-        asked = {pool.submit(_do, item): item for item in items}
+    with ProcessPoolExecutor(workers, context, _begin, (os.getpid(), work, shared)) as pool:
+        asked, known = {pool.submit(_do, item): item for item in items}, set()
         try:
             for done in as_completed(asked):
-                yield asked[done], done.result()
+                result = done.result()
+                known.add(done)
+                yield asked[done], result
+        except BrokenProcessPool as error:
+            left = [str(item) for future, item in asked.items() if future not in known]
+            raise TrainingError(
+                f"a process was killed, likely for want of memory, at one of {', '.join(left)}: "
+                "close other programs, then start it again; what was finished is kept."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _begin(work: Callable[..., Any], shared: tuple) -> None:
+def _begin(parent: int, work: Callable[..., Any], shared: tuple) -> None:
     global _work
+    end_with(parent)
     torch.set_num_threads(1)
     silent = open(os.devnull, "w")  # noqa: SIM115 (the parent tells how far it all is)
     sys.stdout = sys.stderr = silent

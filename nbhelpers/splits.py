@@ -21,9 +21,10 @@ def assign_folds(table: pd.DataFrame, folds: int = FOLDS, seed: int = 0) -> np.n
     lesions = groups["first"].value_counts().sort_index()
     if (lesions < folds).any():
         dx, count = lesions.idxmin(), lesions.min()
+        fewer = f"pass folds={count}" if count > 1 else "leave the class out"
         raise DataError(
-            f"class {dx!r} has {count} lesions and {folds} folds were asked for: "
-            f"pass folds={max(2, count)}, or bring more images of it."
+            f"class {dx!r} has {count} lesions and {folds} folds were asked for: {fewer}, or bring "
+            "images of more lesions of it."
         )
     fold = _deal(groups, folds, seed)
     return table["group_id"].map(fold).to_numpy(np.int64)

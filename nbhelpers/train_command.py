@@ -13,13 +13,18 @@ from .features import Encoder
 from .gan_jobs import Job, parsed_settings
 from .gan_runs import train_run
 from .gans import GANS
+from .launcher import LAUNCHER
 from .lesion_encoder import the_runs_encoder
+from .orphans import end_with
 from .prepare import Prepared, load_prepared
 
 
 def command(args: argparse.Namespace) -> int:
+    if started_by := os.environ.get(LAUNCHER):
+        end_with(int(started_by))
     job, prepared = _job(args), load_prepared(args.data)
     with ranks.joined(config.pick_device(args.device)) as device, _one_voice():
+        config.warn_of_days(args.preset, device)
         # what cannot be trained is refused before an encoder is
         job.rows(prepared)
         job.budget(job.build(prepared))

@@ -176,6 +176,12 @@ def _usable_classes(table: pd.DataFrame, where: Path) -> tuple[str, ...]:
             f"{where} holds {', '.join(classes)}, a ready split: splits are made here, by lesion. "
             "Put all images into class folders, or list them in a CSV."
         )
+    for name in classes:
+        if name in (".", "..") or set(name) & set("/\\\0"):
+            raise DataError(
+                f"class {name!r} in {where} is no name of a folder, which images of a class are "
+                "written to: give it one without slashes."
+            )
     alone = [name for name in classes if counts[name] == 1]
     if alone:
         raise DataError(
