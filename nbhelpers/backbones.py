@@ -88,11 +88,16 @@ def _imagenet(name: str, weights: str) -> dict[str, Tensor] | None:
     }
 
 
+def digest_in_name(file: Path) -> str:
+    """The first eight hex digits of its SHA-256, which torch's names end in."""
+    return file.stem.rsplit("-", 1)[-1]
+
+
 def imagenet_state(file: Path) -> dict[str, Tensor]:
     """The state dict in a file of torch's cache. DataError when its bytes are not those that its
     name tells of: nothing of it is read then. (torchvision's own way looks at the hash of a new
     file only, and unpickles an old one.)"""
-    if not sha256_file(file).startswith(file.stem.rsplit("-", 1)[-1]):
+    if not sha256_file(file).startswith(digest_in_name(file)):
         raise DataError(f"{file.name} is damaged (SHA-256 differs): delete it and fetch it again")
     return torch.load(file, map_location="cpu", weights_only=True)
 

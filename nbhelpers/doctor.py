@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import NbhelpersError
+from .files import sha256_file
 
 ENOUGH_DISK = 5e9  # bytes: one run with its prepared data
 DOWNLOADED = ("ham10000", "digits")  # data that `nbhelpers download` fetches
@@ -156,6 +157,7 @@ def data_folder(root: Path) -> Path:
 
 def _data(root: Path) -> Iterator[Finding]:
     from .datasets import BUILT_IN, READERS, read
+    from .prepare import load_prepared
 
     for name in BUILT_IN:
         yield Finding(f"data: {name}", "is drawn when it is needed")
@@ -167,22 +169,32 @@ def _data(root: Path) -> Iterator[Finding]:
             fetched = f"nbhelpers download {name}, or " * (name in DOWNLOADED)
             remedy = f"{fetched}--source DIR with a copy of yours (data/README.md)"
             yield Finding(f"data: {name}", "not here", remedy, required=False)
-    made = [p.parent.name for p in (data_folder(root) / "prepared").glob("[!.]*/manifest.json")]
-    yield Finding("prepared", ", ".join(sorted(made)) or "nothing yet")
+    made = sorted((data_folder(root) / "prepared").glob("[!.]*/manifest.json"))
+    for folder in (manifest.parent for manifest in made):
+        try:
+            yield Finding(f"prepared: {folder.name}", f"{len(load_prepared(folder).table)} images")
+        except NbhelpersError as error:
+            yield Finding(f"prepared: {folder.name}", "cannot be used", str(error))
+    if not made:
+        yield Finding("prepared", "nothing yet")
 
 
 def _weights() -> Iterator[Finding]:
-    """Pretrained networks in torch's cache. None is needed: what lacks one says so in its place."""
-    from .backbones import PUBLISHED, imagenet_file
-    from .features import inception_path
+    """Pretrained networks in torch's cache. None is needed: what lacks one says so in its place.
+    One that is damaged stops what asks for it."""
+    from .backbones import PUBLISHED, digest_in_name, imagenet_file
+    from .features import INCEPTION, inception_path
 
     for name in PUBLISHED:
-        without = "training starts from random weights"
-        yield _optional(f"ImageNet {name}", imagenet_file(name), without)
+        file, without = imagenet_file(name), "training starts from random weights"
+        yield _optional(f"ImageNet {name}", file, digest_in_name(file), without)
     without = "FID in Inception's features is not computed: nbhelpers download inception"
-    yield _optional("Inception", inception_path(), without)
+    yield _optional("Inception", inception_path(), INCEPTION.sha256, without)
 
 
-def _optional(what: str, file: Path, without: str) -> Finding:
-    return Finding(what, "here" if file.exists() else "not here", "" if file.exists() else without,
-                   required=False)  # fmt: skip
+def _optional(what: str, file: Path, digest: str, without: str) -> Finding:
+    if not file.exists():
+        return Finding(what, "not here", without, required=False)
+    if not sha256_file(file).startswith(digest):
+        return Finding(what, "damaged (SHA-256 differs)", f"delete {file} and fetch it again")
+    return Finding(what, "here")

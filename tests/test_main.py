@@ -2,19 +2,21 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from loopback import Server
 from PIL import Image
 from small_masks import write_pairs
 from small_project import Project
 
 from nbhelpers import __main__ as command_line
-from nbhelpers import doctor
+from nbhelpers import backbones, doctor
 from nbhelpers.graph import NODES
 
 HERE = Path(__file__).resolve().parents[1]
@@ -141,6 +143,24 @@ def test_doctor_reports_what_it_tried_and_fails_for_what_is_required(monkeypatch
     assert command_line.main(["doctor"]) == 1
     assert "FAILED  torchvision" in capsys.readouterr().out
     assert doctor.Finding("a", "b", "c", required=False).ok and not doctor.Finding("a", "b", "c").ok
+
+
+def test_doctor_finds_what_is_damaged(prepared, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setattr(doctor, "_kernel", lambda root: [])
+    place = tmp_path / "prepared" / "tiny-64"
+    shutil.copytree(prepared.folder, place)
+    assert command_line.main(["doctor"]) == 0
+    assert "ok      prepared: tiny-64    96 images" in capsys.readouterr().out
+    weights = backbones.imagenet_file("resnet18")
+    weights.parent.mkdir(parents=True)
+    for file in (weights, place / "images.npy"):
+        file.write_bytes(b"other bytes")
+    assert command_line.main(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "FAILED  prepared: tiny-64    cannot be used" in told and "run 02 again" in told
+    assert "FAILED  ImageNet resnet18    damaged" in told and f"delete {weights}" in told
 
 
 def _does_not_match():
