@@ -69,15 +69,7 @@ def train_run(
     with ranks.alone():
         taken = health.of(prepared, job, training.gan, encoder)
         observer = Observer(training, config, folder, taken)
-    too_large = False
-    try:
-        training.run(observer)
-    except TrainingDiverged as error:
-        raise error.beside(observer.last_good) from error
-    except torch.cuda.OutOfMemoryError:
-        too_large = True  # the error holds the memory until this block ends
-    if too_large:
-        raise _too_large(training, observer)
+    _play(training, observer)
     with ranks.alone():
         _finish(training, job, prepared, observer, groups)
     return training.gan.eval()
@@ -104,13 +96,22 @@ def _some_masks(job: Job, prepared: Prepared, rows: np.ndarray) -> Masks:
     return Masks(job.windows(prepared.masks, rows[chosen]), labels[chosen])
 
 
-def _too_large(training: Training, observer: Observer) -> TrainingError:
-    """Frees what the step took; what can be done about it."""
+def _play(training: Training, observer: Observer) -> None:
+    """Trains to the end; an error tells what to do and where the last checkpoint stands."""
+    too_large = False
+    try:
+        training.run(observer)
+    except TrainingDiverged as error:
+        raise error.beside(observer.last_good) from error
+    except torch.cuda.OutOfMemoryError:
+        too_large = True  # the error holds the memory until this block ends
+    if not too_large:
+        return
     training.gan.zero_grad()
     torch.cuda.empty_cache()
     batch = training.budget.batch_size
     past = f" The last checkpoint is at {observer.last_good} images." if observer.last_good else ""
-    return TrainingError(
+    raise TrainingError(
         f"{observer.folder.name}: the GPU's memory does not suffice for batches of {batch} images: "
         f"set batch_size to {max(1, batch // 2)}, or width to less.{past}"
     )

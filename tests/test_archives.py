@@ -157,7 +157,7 @@ def test_a_name_twice_is_refused(tmp_path):
 def test_a_full_disk_is_seen_first(tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1005))
-    text = refused(make_zip(tmp_path / "a.zip", FILES), tmp_path, "needs 1,006 bytes")
+    text = refused(make_zip(tmp_path / "a.zip", FILES), tmp_path, "1,006 bytes are needed")
     assert "1,005 free" in text
 
 
