@@ -18,7 +18,8 @@ from nbhelpers.graph import Node
 
 HERE = Path(__file__).resolve().parents[1]
 RUNNER = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # `make test &` starts with it ignored
 from nbhelpers import pipeline
 from nbhelpers.graph import Node
 root = __import__("pathlib").Path(sys.argv[1])
