@@ -18,7 +18,7 @@ demo: $(READY)
 	@$(RUN) -m nbhelpers run --preset laptop --dataset phantom
 
 test: $(READY)
-	@echo "== tests (about 9 minutes on two CPU cores)"
+	@echo "== tests (about 13 minutes on two CPU cores)"
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
 
 bench: $(READY)

@@ -59,6 +59,15 @@ def children() -> set[psutil.Process]:
     return {process for process in found if process.status() != psutil.STATUS_ZOMBIE}
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C raises KeyboardInterrupt, also in `make test &`, which begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_is_handed_on_and_nothing_is_lost(prepared, tmp_path):
     trained_encoder(prepared, 0, 2, CPU, tmp_path)
     folder, before = tmp_path / "gans" / "run", children()
