@@ -15,7 +15,15 @@ from . import __version__, graph, sampling, splits
 from .config import mix
 from .datasets import ham10000
 from .errors import DataError, LeakageError, UsageError, one_of
-from .files import BROKEN_ARRAYS, read_json, sha256_file, whole_folder, write_atomic, write_json
+from .files import (
+    BROKEN_ARRAYS,
+    names_a_folder,
+    read_json,
+    sha256_file,
+    whole_folder,
+    write_atomic,
+    write_json,
+)
 from .gan_folders import read_card
 from .gans import GANS
 
@@ -157,7 +165,7 @@ def _refuse_names(classes: list[str], layout: str) -> None:
                 f"class {name!r} is none of HAM10000's ({', '.join(ham10000.CLASSES)}): take "
                 "layout imagefolder."
             )
-        if name == ".." or Path(name).name != name:
+        if not names_a_folder(name):
             raise DataError(f"class {name!r} cannot name a folder: rename it in the raw data.")
 
 

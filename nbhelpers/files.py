@@ -82,6 +82,11 @@ def sha256_arrays(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def names_a_folder(name: str) -> bool:
+    """Whether a folder of that name lies where it is made, on any system."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
 @contextmanager
 def whole_folder(to: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `to` when the block ends well; otherwise `to`

@@ -42,17 +42,16 @@ def each(
         return
     context = multiprocessing.get_context("spawn")  # a forked torch with threads hangs
     with ProcessPoolExecutor(workers, context, _begin, (os.getpid(), work, shared)) as pool:
-        asked, known = {pool.submit(_do, item): item for item in items}, set()
+        asked = {pool.submit(_do, item): item for item in items}
         try:
             for done in as_completed(asked):
                 result = done.result()
-                known.add(done)
-                yield asked[done], result
+                yield asked.pop(done), result
         except BrokenProcessPool as error:
-            left = [str(item) for future, item in asked.items() if future not in known]
+            left = ", ".join(map(str, asked.values()))
             raise TrainingError(
-                f"a process was killed, likely for want of memory, at one of {', '.join(left)}: "
-                "close other programs, then start it again; what was finished is kept."
+                f"a process was killed, likely for want of memory, at one of {left}: close "
+                "other programs, then start it again; what was finished is kept."
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..errors import DataError
+from ..files import names_a_folder
 from . import COLUMNS, RawDataset
 from .tables import (
     PATIENT_COLUMNS,
@@ -177,7 +178,7 @@ def _usable_classes(table: pd.DataFrame, where: Path) -> tuple[str, ...]:
             "Put all images into class folders, or list them in a CSV."
         )
     for name in classes:
-        if name in (".", "..") or set(name) & set("/\\\0"):
+        if not names_a_folder(name):
             raise DataError(
                 f"class {name!r} in {where} is no name of a folder, which images of a class are "
                 "written to: give it one without slashes."
