@@ -8,7 +8,7 @@ import pandas as pd
 
 from . import sampling
 from .errors import CheckpointError, DataError, LeakageError, MetricError
-from .files import BROKEN_ARRAYS, read_json, sha256_arrays
+from .files import BROKEN_ARRAYS, sha256_arrays
 from .gan_folders import refuse_other_data
 from .prepare import Prepared
 from .splits import parts, refuse_overlap
@@ -124,7 +124,7 @@ def read_set(path: Path, prepared: Prepared) -> Generated:
 def refuse_leak(folder: Path, sets: list[Generated], real: HeldOut) -> None:
     """Raises LeakageError unless the GAN in `folder` is known to have seen no lesion of `real`."""
     card = folder / sampling.CARD
-    fold = read_json(card).get("fold", real.fold) if card.exists() else real.fold
+    fold = sampling.read_card(folder).get("fold", real.fold) if card.exists() else real.fold
     if fold != real.fold:
         raise LeakageError(f"{folder.name} was trained for fold {fold}, not {real.fold}: train it.")
     seen = set().union(*(one.training_groups for one in sets))

@@ -24,7 +24,6 @@ from .files import (
     write_atomic,
     write_json,
 )
-from .gan_folders import read_card
 from .gans import GANS
 
 SET = "synthetic.npz"
@@ -32,6 +31,8 @@ IMAGES = "HAM10000_images"
 TABLE = f"{ham10000.METADATA}.csv"
 LESIONS = "training_lesions.txt"
 DATA_CARD = "DATA_CARD.md"
+NEEDED = ("fold", "steps", "images_shown", "settings", "data.source", "data.licence",
+          "data.training_images", "data.training_lesions")  # fmt: skip
 OURS = {sampling.CARD, DATA_CARD, LESIONS, TABLE}
 PICTURE = re.compile(r"[^/]+/[^/]+_\d{6,}\.png")
 USE = (
@@ -63,8 +64,9 @@ def export(
     one_of("layout", layout, LAYOUTS)
     folder, to = Path(folder), Path(to).absolute()
     images, dx, groups = _labelled(folder)
-    known = read_card(folder)
+    known = sampling.read_card(folder, "gan")
     _refuse_doubt(folder, known, groups)
+    sampling.read_card(folder, *NEEDED)
     _refuse_other(passed, dx, folder / SET, filter_name)
     there = np.unique(dx).tolist()
     classes = sorted({one_of("class", name, there) for name in classes or there})

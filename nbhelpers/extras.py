@@ -9,9 +9,9 @@ import numpy as np
 from .config import mix
 from .errors import DataError, UsageError
 from .evaluation_sets import read_set
-from .files import read_json
 from .gan_folders import refuse_other_data
 from .prepare import Prepared
+from .sampling import read_card
 from .splits import parts, refuse_overlap, tail_classes
 
 
@@ -89,7 +89,7 @@ def synthetic_sets(gans: Path, gan: str) -> dict[tuple[int, int], Path]:
     for path in sorted(
         [*Path(gans).glob(f"{gan}/synthetic.npz"), *Path(gans).glob(f"{gan}-*/synthetic.npz")]
     ):
-        card = read_json(path.with_name("card.json"))
+        card = read_card(path.parent, "fold", "seed")
         found[card["fold"], card["seed"]] = path
     if not found:
         raise DataError(
@@ -109,7 +109,10 @@ def read_pool(path: Path, prepared: Prepared, fold: int, passed: np.ndarray | No
     refuse_other_data(Path(path).parent, prepared)
     made = read_set(path, prepared)
     if made.labels is None:
-        raise DataError(f"{path} has no labels: a classifier cannot learn from it.")
+        raise DataError(
+            f"{path} has no labels, which a classifier learns from: take the set of a GAN that is "
+            "told the class."
+        )
     rows = parts(prepared.table, fold)
     held_out = prepared.table["group_id"].iloc[np.concatenate([rows["validation"], rows["test"]])]
     refuse_overlap(made.training_groups, held_out, f"the generator of {path}")
@@ -142,7 +145,9 @@ def wanted(real: np.ndarray, dose: float | str, classes: int) -> np.ndarray:
         return have.max() - have
     number = dose.removeprefix("+").removesuffix("%")
     if not (dose.startswith("+") and number.isdecimal()):
-        raise UsageError(f"dose {dose!r} is no number, median, largest, +500 or +10%.")
+        raise UsageError(
+            f"dose {dose!r} is none of a number, median, largest, +500 or +10%: choose one."
+        )
     share = int(number) / 100 if dose.endswith("%") else None
     return np.full_like(have, int(number)) if share is None else np.round(share * have).astype(int)
 

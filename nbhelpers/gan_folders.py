@@ -7,9 +7,9 @@ from PIL import Image
 
 from . import sampling, splits
 from .errors import CheckpointError, LeakageError
-from .files import read_json
 from .gans import GANS
 from .prepare import Prepared
+from .sampling import read_card
 
 
 def sample_sheets(folder: Path) -> tuple[list[int], list[np.ndarray]]:
@@ -44,15 +44,10 @@ def held_out_rows(folder: Path, prepared: Prepared) -> np.ndarray:
     """Row numbers of the test part of the GAN's fold; LeakageError when it has seen a lesion of
     it."""
     refuse_other_data(folder, prepared)
-    rows = splits.parts(prepared.table, read_card(folder)["fold"])["test"]
+    rows = splits.parts(prepared.table, read_card(folder, "fold")["fold"])["test"]
     groups = prepared.table["group_id"].iloc[rows]
     splits.refuse_overlap(sampling.training_groups(folder), groups, folder.name)
     return rows
-
-
-def read_card(folder: Path) -> dict:
-    """What a trained GAN's card says of it."""
-    return read_json(folder / sampling.CARD)
 
 
 def refuse_other_data(folder: Path, prepared: Prepared) -> None:

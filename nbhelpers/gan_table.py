@@ -7,10 +7,10 @@ import pandas as pd
 
 from . import neighbours
 from .evaluation_sets import held_out, read_generated
-from .gan_folders import read_card
 from .gan_observer import HEALTH
 from .metric_rows import POOLED
 from .prepare import Prepared
+from .sampling import read_card
 
 PHOTOGRAPHS = "photographs"  # the row of the floors
 RAREST = 3  # classes whose mean makes the column `kid_rare`

@@ -23,7 +23,6 @@ from .datasets import Palette, RawDataset
 from .errors import DataError, one_of
 from .files import (
     new_array,
-    read_json,
     refuse_full_disk,
     sha256_file,
     whole_folder,
@@ -33,10 +32,19 @@ from .files import (
 from .near_duplicates import merge_groups
 from .pictures import file_of, read_mask, try_image
 from .progress import progress
+from .records import FOLDER_NAME, PALETTE, TEXT, TRUTH, WHOLE, having, read_record
 from .splits import assign_folds
 
 FILES = {"images.npy", "masks.npy", "table.csv", "bad_images.csv", "manifest.json"}
 FRAMES = ("crop", "squeeze")
+DIGESTS = {name: TEXT for name in ("images.npy", "table.csv", "masks.npy")}
+MANIFEST = {
+    "classes": {"type": "array", "items": FOLDER_NAME, "minItems": 1, "uniqueItems": True},
+    "sha256": having(DIGESTS, ("images.npy", "table.csv")) | {"additionalProperties": False},
+    "source": TEXT, "licence": TEXT, "size": WHOLE, "images": WHOLE, "lesions": WHOLE,
+    "bad_images": WHOLE, "findings": {"type": "object"}, "examples": {"type": "object"},
+}  # fmt: skip
+SINCE = {"upright": TRUTH, "palette": PALETTE}  # absent from data that an earlier version prepared
 KEPT = ("image_id", "group_id", "label", "dx", "fold", "lesion_id",
         "age", "sex", "localization", "dx_type")  # fmt: skip
 
@@ -97,8 +105,10 @@ def prepare(
     wanted["palette"] = {name: list(colour) for name, colour in raw.palette.items()}
     wanted["classes"] = list(raw.classes)  # their order is that of the labels
     manifest = to / "manifest.json"
-    if manifest.exists() and {k: read_json(manifest).get(k) for k in wanted} == wanted:
-        return load_prepared(to)
+    if manifest.exists():
+        there = _manifest(to)
+        if {name: there.get(name) for name in wanted} == wanted:
+            return load_prepared(to)
     _refuse_foreign(to)
     if strict:
         _refuse_unpaired(raw)
@@ -242,14 +252,22 @@ def load_prepared(folder: Path) -> Prepared:
             f"{folder} is missing: run notebook 02, or "
             "`nbhelpers prepare NAME --source DIR --size S`."
         )
-    manifest = read_json(folder / "manifest.json")
-    for name, expected in manifest["sha256"].items():
+    manifest = _manifest(folder)
+    there = {name for name in DIGESTS if (folder / name).exists()}
+    for name in sorted(there | manifest["sha256"].keys()):
+        expected = manifest["sha256"].get(name)
         if not (folder / name).exists() or sha256_file(folder / name) != expected:
             raise DataError(f"{folder / name} is damaged: delete {folder} and run 02 again.")
     text = {"image_id": str, "group_id": str, "lesion_id": str, "dx": str}
     table = pd.read_csv(
         folder / "table.csv", dtype=text, keep_default_na=False, na_values={"age": [""]}
     )
+    names = np.array(manifest["classes"], dtype=object)
+    known = table["label"].isin(range(len(names))).all()
+    if not known or (names[table["label"]] != table["dx"]).any():
+        raise DataError(
+            f"{folder}: manifest.json names other classes than table.csv: delete it, run 02 again."
+        )
     masks = folder / "masks.npy"
     return Prepared(
         folder,
@@ -259,3 +277,7 @@ def load_prepared(folder: Path) -> Prepared:
         np.load(masks, mmap_mode="r") if masks.exists() else None,
         manifest,
     )
+
+
+def _manifest(folder: Path) -> dict:
+    return read_record(folder / "manifest.json", having(MANIFEST | SINCE, MANIFEST))

@@ -11,15 +11,24 @@ from PIL import Image
 from . import checkpoints
 from .config import mix
 from .errors import CheckpointError, DataError, UsageError, one_of
-from .files import BROKEN_ARRAYS, read_json, write_atomic, write_json
+from .files import BROKEN_ARRAYS, names_a_folder, write_atomic, write_json
 from .gans import GAN, GANS, Masks
 from .images import to_uint8
 from .mask_edits import coloured
+from .records import FOLDER_NAME, PALETTE, TEXT, TRUTH, WHOLE, having, read_record
 from .unet import mask_planes
 
 BLOCK = 64  # noise comes in blocks: the first images of a larger sample are those of a smaller
 CARD = "card.json"
 GROUPS = "training_groups.txt"
+ABOUT_DATA = {
+    "source": TEXT, "licence": TEXT, "images_sha256": TEXT, "training_groups_sha256": TEXT,
+    "image_size": WHOLE, "training_images": WHOLE, "training_lesions": WHOLE, "palette": PALETTE,
+}  # fmt: skip
+ON_THE_CARD = {
+    "gan": FOLDER_NAME, "class": FOLDER_NAME, "fold": WHOLE, "seed": WHOLE, "steps": WHOLE,
+    "images_shown": WHOLE, "settings": having({"conditional": TRUTH}, ()),
+}  # fmt: skip
 MASKS = "masks.npz"
 
 
@@ -117,8 +126,10 @@ def load_with_classes(
     try:
         gan.load_state_dict(state["training"]["gan"])
     except RuntimeError as error:
+        wrong = str(error).splitlines()[1].strip()
         raise CheckpointError(
-            f"{folder}: weights do not fit {known['gan']} ({str(error).splitlines()[1].strip()})"
+            f"{folder}: weights do not fit {known['gan']} ({wrong}): take the version of nbhelpers "
+            "that its card names, or train again."
         ) from error
     if gan.translates:
         gan.masks = _read_masks(Path(folder) / MASKS)
@@ -181,6 +192,14 @@ def training_groups(folder: Path) -> set[str]:
     return set(path.read_text(encoding="utf-8").split("\n")) - {""}
 
 
+def read_card(folder: Path, *needed: str) -> dict:
+    """What the card in a trained GAN's `folder` says of it; DataError unless it says what is
+    `needed`: "fold", or "data.licence"."""
+    inside = [name.removeprefix("data.") for name in needed if name.startswith("data.")]
+    fields = ON_THE_CARD | {"data": having(ABOUT_DATA, inside)}
+    return read_record(Path(folder) / CARD, having(fields, {n.partition(".")[0] for n in needed}))
+
+
 def progress_gif(frames: list[np.ndarray], path: Path, milliseconds: int = 350) -> Path:
     """An endless GIF of same-sized frames uint8 (H, W, 3), the last one held for two seconds."""
     images = [Image.fromarray(frame) for frame in frames]
@@ -209,12 +228,14 @@ def export(
         raise DataError(
             f"{to} is not empty: choose a new folder, so that no list of images is lost."
         )
-    source, card = Path(folder), read_json(Path(folder) / CARD)
-    if class_name not in ("", card["class"]) and not card["settings"]["conditional"]:
+    source, card = Path(folder), read_card(folder, "class", "settings")
+    if class_name not in ("", card["class"]) and not card["settings"].get("conditional"):
         source = source / "by_class" / class_name
     gan, classes = load_with_classes(source, "cpu", which)
-    card = read_json(source / CARD)
+    card = read_card(source, "class")
     label = class_name or card["class"]
+    if not names_a_folder(label):
+        raise UsageError(f"class {label!r} is no name of a folder, where its images go.")
     if gan.conditional:
         one_of("class", label, classes if card["class"] == "all" else [card["class"]])
     wanted = torch.full((count,), classes.index(label) if label in classes else 0)
@@ -225,7 +246,7 @@ def export(
     for name, image in zip(names, images, strict=True):
         write_picture(Path(to) / label / name, Image.fromarray(image))
     if gan.translates:
-        masks = coloured(given.numpy(), card["data"]["palette"])
+        masks = coloured(given.numpy(), read_card(source, "data.palette")["data"]["palette"])
         for name, mask in zip(names, masks, strict=True):
             place = Path(to) / label / name.replace(".png", "_mask.png")
             write_picture(place, Image.fromarray(mask))

@@ -7,7 +7,6 @@ from PIL import Image
 from . import sampling
 from .datasets.tables import IMAGE_ENDINGS
 from .errors import DataError, UsageError, one_of
-from .files import read_json
 from .pictures import read_class_map
 from .tiles import large
 
@@ -25,14 +24,13 @@ def translate_files(folder: Path, masks: Path, to: Path, class_name: str, seed: 
     gan, classes = sampling.load_with_classes(folder)
     if not gan.translates:
         raise UsageError(f"{folder} draws from noise: `nbhelpers sample` asks it for images.")
-    card = read_json(folder / sampling.CARD)
-    label = 0
+    card, label = sampling.read_card(folder, "class"), 0
     if gan.conditional:
         trained = classes if card["class"] == "all" else [card["class"]]
         label = classes.index(one_of("class", class_name, trained))
     elif class_name:
         raise UsageError(f"{folder} is told no class: leave --class out.")
-    palette = card["data"]["palette"]
+    palette = sampling.read_card(folder, "data.palette")["data"]["palette"]
     for file in files:  # drawing takes long: what cannot be read is told before
         read_class_map(file, palette)
     for file in files:

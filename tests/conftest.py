@@ -1,7 +1,10 @@
 """Shared small data: drawn once for the whole session, in temporary folders only."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,6 +17,11 @@ from nbhelpers.datasets import COLUMNS, RawDataset
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 CLASSES = ("mel", "nv")
+# How many strange inputs each test of tests/faults/test_faults_fuzzed.py is given
+CALM = {"deadline": None, "database": None, "suppress_health_check": list(hypothesis.HealthCheck)}
+hypothesis.settings.register_profile("quick", max_examples=40, derandomize=True, **CALM)
+hypothesis.settings.register_profile("soak", max_examples=2_600, **CALM)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,3 +66,26 @@ def raw(tmp_path_factory) -> RawDataset:
 def prepared(raw, tmp_path_factory) -> prepare.Prepared:
     """96 images at 64 px, 48 lesions, two classes, five folds. Tests must not change it."""
     return prepare.prepare(raw, tmp_path_factory.mktemp("data") / "tiny-64", 64)
+
+
+@pytest.fixture
+def count(request) -> Callable[..., None]:
+    """Adds to what the last line of a soak tells."""
+    counts = Counter()
+
+    def add(what: str, how_many: int = 1) -> None:
+        counts[what] += how_many
+
+    yield add
+    request.node.user_properties += counts.items()
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """What was counted, over all tests and processes."""
+    counts = Counter()
+    for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):
+        for what, how_many in report.user_properties:
+            counts[what] += how_many
+    if counts:
+        told = ", ".join(f"{n:,} {what}" for what, n in sorted(counts.items()))
+        terminalreporter.write_line(f"counted: {told}")

@@ -52,7 +52,7 @@ def test_named_doses(dose, wanted):
 
 @pytest.mark.parametrize("dose", ["much", "+", "+x", "500", "+5.5", "-10%"])
 def test_other_doses_are_refused(dose):
-    with pytest.raises(UsageError, match="is no number, median, largest"):
+    with pytest.raises(UsageError, match="is none of a number, median, largest"):
         top_up(REAL, MADE, dose, 3)
 
 

@@ -8,7 +8,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "nbhelpers"
 FLOORS = [
-    {"errors", "files", "images", "progress", "config", "locks", "download", "archives", "ranks",
+    {"errors", "files", "records",
+     "images", "progress", "config", "locks", "download", "archives", "ranks",
      "orphans"},
     {"datasets", "pictures", "near_duplicates", "splits", "prepare", "mask_edits",
      "tasks", "row_order"},

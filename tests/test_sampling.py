@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from PIL import Image
 from small_gans import build
 
 from nbhelpers import checkpoints, datasets, gan_jobs, gan_runs, sampling
-from nbhelpers.errors import CheckpointError, UsageError
+from nbhelpers.errors import CheckpointError, DataError, NbhelpersError, UsageError
+from nbhelpers.files import write_json
 from nbhelpers.gans import DCGAN
 
 
@@ -128,6 +130,21 @@ def test_export_is_what_the_folder_reader_reads(folder, tmp_path):
         Exception, match="one class"
     ):  # the reader's own rule: one class is nothing to tell apart
         datasets.read("folder", to)
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", ".."])
+def test_a_class_that_would_leave_the_folder_is_refused(folder, tmp_path, name):
+    """Typed, or written into a card by a stranger."""
+    (tmp_path / "evil").mkdir()
+    with pytest.raises(NbhelpersError):
+        sampling.export(folder, 2, tmp_path / "out", name)
+    card = json.loads((folder / "card.json").read_text())
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    write_json(other / "card.json", card | {"class": name})
+    with pytest.raises(DataError, match=r"card\.json: class .* is no name of a folder"):
+        sampling.export(other, 2, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def exported(to) -> np.ndarray:
