@@ -1,5 +1,6 @@
 """Zip and tar archives, unpacked without trusting them: checked as a whole, moved as a whole."""
 
+import glob
 import lzma
 import os
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from .errors import DownloadError
-from .files import refuse_full_disk
+from .files import UNFINISHED, refuse_full_disk, remove_unfinished
 from .progress import progress
 
 MAX_FILES = 500_000
@@ -44,7 +45,8 @@ def extract(archive: Path, to: Path) -> Path:
     `MAX_FILES`, `MAX_BYTES` or `MAX_RATIO`.
     """
     archive, to = Path(archive), Path(to)
-    building = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    building = to.with_name(f".{to.name}.{os.getpid()}{UNFINISHED}")
+    remove_unfinished(to.parent, f".{glob.escape(to.name)}.*")
     try:
         with _entries(archive) as entries:
             members = list(_checked(archive, entries))
@@ -60,7 +62,9 @@ def extract(archive: Path, to: Path) -> Path:
             f"{archive} is damaged ({error}): delete it and download it again."
         ) from error
     except OSError as error:
-        raise DownloadError(f"{archive} could not be unpacked into {to}: {error}.") from error
+        raise DownloadError(
+            f"{archive} could not be unpacked into {to} ({error}): choose another folder."
+        ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return to
@@ -106,11 +110,12 @@ def _checked(archive: Path, entries: Iterator[Entry]) -> Iterator[Entry]:
         total += entry.bytes
         if count > MAX_FILES:
             raise DownloadError(
-                f"{archive} holds more than {MAX_FILES:,} files: refused as a bomb."
+                f"{archive} holds more than {MAX_FILES:,} files, a bomb: not unpacked, delete it."
             )
         if total > MAX_BYTES or total > max(SMALL, MAX_RATIO * packed):
             raise DownloadError(
-                f"{archive}, {packed:,} bytes, claims over {total:,} unpacked: refused as a bomb."
+                f"{archive} claims over {total:,} bytes of its {packed:,}, a bomb: not unpacked, "
+                "delete it."
             )
         yield entry
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from .errors import CheckpointError
-from .files import write_atomic
+from .files import UNFINISHED, write_atomic
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -42,7 +42,7 @@ def write(path: Path, state: dict[str, Any]) -> Path:
 
 def _keep_previous(path: Path) -> None:
     """A second name for the current file, so that no moment is without a whole checkpoint."""
-    link = path.with_name(f".{PREVIOUS}.{os.getpid()}")
+    link = path.with_name(f".{PREVIOUS}.{os.getpid()}{UNFINISHED}")
     link.unlink(missing_ok=True)
     try:
         os.link(path, link)
@@ -50,6 +50,13 @@ def _keep_previous(path: Path) -> None:
         os.replace(path, path.with_name(PREVIOUS))
     else:
         os.replace(link, path.with_name(PREVIOUS))
+
+
+def room(gan: torch.nn.Module) -> int:
+    """Bytes on the disk that a training of `gan` takes: a checkpoint (weights, and two moments of
+    each for Adam), the one before, one that is being written, and the best weights."""
+    weights = sum(value.nbytes for value in gan.state_dict().values())
+    return (3 * 3 + 1) * weights
 
 
 def drop_previous(folder: Path) -> None:
@@ -96,7 +103,7 @@ def read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is missing: take the last checkpoint, or train again.")
     content = path.read_bytes()
     if hashlib.sha256(content[:-DIGEST]).hexdigest().encode() != content[-DIGEST:]:
-        raise CheckpointError(f"{path} is damaged (checksum).")
+        raise CheckpointError(f"{path} is damaged (checksum): take another, or train again.")
     try:
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for a file it will not read

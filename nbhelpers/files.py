@@ -1,14 +1,16 @@
 """Files that are whole or absent: everything is written beside its target and moved into place."""
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,17 @@ BROKEN_ARRAYS = (
 )  # fmt: skip
 
 
+UNFINISHED = ".unfinished"  # the ending of what is being written, or was when its writer was killed
+DAY = 86_400.0
+
+
 def write_atomic(path: Path, data: bytes) -> Path:
     """`path`, now holding `data`: a reader or a kill at any moment sees the old file or the new
     one."""
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(UNFINISHED, f".{path.name}.", path.parent)
     except OSError as error:
         raise NbhelpersError(
             f"{path} cannot be written ({error.strerror}): choose another folder."
@@ -42,7 +48,8 @@ def write_atomic(path: Path, data: bytes) -> Path:
         os.replace(name, path)
     except OSError as error:
         raise NbhelpersError(
-            f"{path} was not written ({error.strerror}): the previous file is intact."
+            f"{path} was not written ({error.strerror}): the previous file is intact. "
+            "Mend that and run again."
         ) from error
     finally:
         Path(name).unlink(missing_ok=True)
@@ -60,7 +67,12 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing: run the step that writes it first.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # or not UTF-8, or without end
         raise DataError(
             f"{path} is not valid JSON ({error}): delete it and run the step again."
         ) from error
@@ -82,6 +94,15 @@ def sha256_arrays(*arrays: np.ndarray) -> str:
     return digest.hexdigest()
 
 
+def remove_unfinished(folder: Path, pattern: str = ".*", seconds: float = DAY) -> None:
+    """Removes what killed writers have left in `folder` under names of that pattern, once it is
+    older than `seconds`: nobody writes one file for a day."""
+    for left in Path(folder).glob(pattern + UNFINISHED):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime >= seconds:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
 def names_a_folder(name: str) -> bool:
     """Whether a folder of that name lies where it is made, on any system."""
     return name not in ("", ".", "..") and not set(name) & set("/\\\0")
@@ -91,8 +112,9 @@ def names_a_folder(name: str) -> bool:
 def whole_folder(to: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `to` when the block ends well; otherwise `to`
     is left as it was. DataError when the disk refuses."""
-    building = to.with_name(f".{to.name}.{os.getpid()}")
+    building = to.with_name(f".{to.name}.{os.getpid()}{UNFINISHED}")
     shutil.rmtree(building, ignore_errors=True)
+    remove_unfinished(to.parent, f".{glob.escape(to.name)}.*")
     try:
         building.mkdir(parents=True)
         yield building
@@ -103,6 +125,11 @@ def whole_folder(to: Path) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def existing(place: Path) -> Path:
+    """`place`, or the nearest folder above it that is there."""
+    return next(path for path in (place, *place.parents) if path.exists())
 
 
 def refuse_full_disk(
@@ -129,7 +156,7 @@ def new_array(file: Path, shape: tuple[int, ...]) -> np.memmap:
 
 def _swap(new: Path, place: Path) -> None:
     """Puts the folder `new` in `place`; the old one goes only when the new one stands."""
-    old = new.with_name(f"{new.name}.old")
+    old = new.with_name(f"{new.name}.old{UNFINISHED}")
     if place.exists():
         os.replace(place, old)
     os.replace(new, place)

@@ -1,6 +1,8 @@
 """One GAN, one folder: train, resume, take pictures on the way, and leave a card."""
 
+import contextlib
 import datetime
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,12 @@ from . import __version__, checkpoints, gan_folders, health, ranks, sampling, sp
 from .config import mix
 from .errors import TrainingDiverged, TrainingError
 from .features import Encoder
-from .files import write_atomic, write_json
+from .files import remove_unfinished, write_atomic, write_json
 from .gan_jobs import Job, differences, refuse_another, take_weights
 from .gan_observer import Observer
 from .gans import GAN, Masks
 from .launcher import train_on
+from .locks import one_process
 from .prepare import Prepared
 from .training import Training
 from .training_images import Rows, TrainingImages
@@ -41,11 +44,40 @@ def train_run(
     that holds a checkpoint is refused. `start_from` is the folder of a GAN whose weights (not its
     optimisers) training starts from. With an `encoder` (of the same fold) the KID of every moment
     is taken on the validation part, and the weights of the best moment are kept in `best.pt`.
-    TrainingDiverged when a loss stops being finite; TrainingError, with a
-    batch size to try, when the GPU's memory does not suffice.
+    TrainingDiverged when a loss stops being finite; TrainingError when another process trains in
+    `folder`, and, with a batch size to try, when the GPU's memory does not suffice.
     """
     rows = job.rows(prepared)
     training = _training(job, prepared, rows, device)
+    with _the_only_one(folder):
+        return _to_the_end(training, job, prepared, rows, folder, resume, start_from, encoder)
+
+
+@contextlib.contextmanager
+def _the_only_one(folder: Path) -> Iterator[None]:
+    """Inside, no other training writes in `folder`; what a killed one was writing is removed."""
+    if ranks.rank():
+        yield  # rank 0 writes
+        return
+    busy = f"{folder} is being trained by another process: wait for it, or name another folder."
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with one_process(folder, TrainingError(busy)):
+        for place in (folder, folder / "samples"):
+            remove_unfinished(place, seconds=0)
+        yield
+
+
+def _to_the_end(
+    training: Training,
+    job: Job,
+    prepared: Prepared,
+    rows: np.ndarray,
+    folder: Path,
+    resume: bool,
+    start_from: Path | None,
+    encoder: Encoder | None,
+) -> GAN:
+    """What `train_run` does once the folder is its own."""
     config = job.identity(training.gan, prepared, start_from)
     folder.mkdir(parents=True, exist_ok=True)
     if checkpoints.exists(folder):

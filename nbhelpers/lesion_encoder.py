@@ -12,7 +12,7 @@ from .classic_augmentation import CLASSIC, upright
 from .classifier import Lesson, Recipe, train
 from .config import mix
 from .features import Encoder
-from .files import read_json, sha256_file, write_atomic, write_json
+from .files import read_json, remove_unfinished, sha256_file, write_atomic, write_json
 from .locks import one_process
 from .prepare import Prepared
 from .row_order import real_order
@@ -79,6 +79,7 @@ def train_encoder(
     path, card = Path(folder) / "encoder.pt", Path(folder) / CARD
     path.parent.mkdir(parents=True, exist_ok=True)
     with one_process(path):  # notebooks that run side by side have one judge
+        remove_unfinished(path.parent, seconds=0)
         if (
             path.exists()
             and card.exists()

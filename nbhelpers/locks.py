@@ -12,6 +12,8 @@ from typing import IO
 
 from .errors import NbhelpersError
 
+PATIENCE = 5.0  # seconds
+
 if os.name == "nt":
     import msvcrt
 
@@ -25,13 +27,17 @@ else:
 
 
 @contextmanager
-def one_process(target: Path) -> Iterator[None]:
-    """Inside, nobody else is inside for the same `target`; a later process or thread waits."""
+def one_process(target: Path, refusal: NbhelpersError | None = None) -> Iterator[None]:
+    """Inside, nobody else is inside for the same `target`; a later process or thread waits, or
+    raises `refusal` after the seconds that the kernel of a killed runner needs to end."""
     path = target.with_name(f".{target.name}.lock")
     handle = _locked(path)
-    if handle is None:
+    deadline = time.monotonic() + PATIENCE
+    if handle is None and refusal is None:
         print(f"another process is writing {target.name}: waiting for it", flush=True)
     while handle is None:
+        if refusal is not None and time.monotonic() > deadline:
+            raise refusal
         time.sleep(0.2)
         handle = _locked(path)
     try:

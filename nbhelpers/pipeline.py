@@ -14,7 +14,7 @@ from . import __version__, config, datasets, lanes
 from .errors import DataError, NbhelpersError
 from .executed_copy import DONE, FAILED, INCOMPLETE, Outcome
 from .execution import execute, stop_like_ctrl_c
-from .files import read_json, write_json
+from .files import read_json, remove_unfinished, write_json
 from .graph import NODES, Node, select
 from .parameters import COMMON, Notebook, assign, read_notebook
 from .run_lock import run_lock
@@ -132,6 +132,7 @@ def run(
     _check_upstream(session, nodes, chosen, dataset)
     steps = [(node, books[node.name], values[node.name]) for node in chosen]
     with run_lock(paths.run, [node.name for node in chosen]), stop_like_ctrl_c():
+        remove_unfinished(paths.run, "**/.*")
         return _run_all(session, steps, keep_going, jobs or lanes.room())
 
 

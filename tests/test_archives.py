@@ -113,10 +113,10 @@ def test_bombs_are_refused_by_ratio_size_and_count(tmp_path, make, name, monkeyp
     shutil.rmtree(tmp_path / "harmless")
     with monkeypatch.context() as limits:
         limits.setattr(archives, "SMALL", 1000)
-        refused(bomb, tmp_path, "refused as a bomb")
+        refused(bomb, tmp_path, "a bomb: not unpacked")
     with monkeypatch.context() as limits:
         limits.setattr(archives, "MAX_BYTES", 299_999)
-        refused(bomb, tmp_path, "refused as a bomb")
+        refused(bomb, tmp_path, "a bomb: not unpacked")
     monkeypatch.setattr(archives, "MAX_FILES", 2)
     refused(make(bomb, FILES), tmp_path, "more than 2 files")
 

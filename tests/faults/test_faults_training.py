@@ -14,7 +14,7 @@ from jupyter_client.manager import KernelManager
 from small_gans import CLASSES, CPU, build, equal, run_to, stream
 from waiting import until
 
-from nbhelpers import checkpoints, gan_runs, sampling
+from nbhelpers import checkpoints, gan_runs, locks, sampling
 from nbhelpers.__main__ import main
 from nbhelpers.errors import CheckpointError, NbhelpersError, TrainingError
 from nbhelpers.gan_jobs import Job, refuse_another
@@ -62,6 +62,22 @@ def test_41_resume_is_exact_at_step_1_mid_epoch_and_epoch_end(whole, tmp_path):
         assert np.array_equal(drawn(resumed), images), f"from step {step}"
 
 
+def test_37_two_trainings_in_one_folder(prepared, tmp_path, monkeypatch):
+    """The second is refused, and what a killed one was writing is gone when the next begins."""
+    folder = tmp_path / "gans" / "dcgan"
+    (folder / "samples").mkdir(parents=True)
+    for left in (folder / ".checkpoint.pt.1.unfinished", folder / "samples" / ".0.png.unfinished"):
+        left.touch()
+    job = Job("dcgan", 32, 16, settings=SMALL)
+    monkeypatch.setattr(locks, "PATIENCE", 0.3)
+    with locks.one_process(folder), pytest.raises(TrainingError) as caught:
+        gan_runs.train_run(job, prepared, folder, CPU)
+    assert str(caught.value).startswith(f"{folder} is being trained by another process: wait")
+    assert not (folder / "checkpoint.pt").exists()
+    gan_runs.train_run(job, prepared, folder, CPU)
+    assert [path for path in folder.parent.rglob(".*")] == []
+
+
 def test_45_each_difference_is_listed(prepared, tmp_path):
     def identity(job: Job) -> dict:
         return job.identity(job.build(prepared), prepared, None)
@@ -71,7 +87,7 @@ def test_45_each_difference_is_listed(prepared, tmp_path):
     with pytest.raises(CheckpointError) as caught:
         refuse_another(state, identity(other), tmp_path, resume=True)
     differences = "gan was 'cgan', is 'dcgan'", "batch_size was 16, is 8", "seed was 0, is 3"
-    for told in (*differences, "'width': 4", "'width': 8", "Choose another folder"):
+    for told in (*differences, "settings.width was 4, is 8", "Choose another folder"):
         assert told in str(caught.value)
 
 
