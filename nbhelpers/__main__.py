@@ -132,12 +132,10 @@ def measure(args: argparse.Namespace) -> int:
     return 0
 
 
-def doctor(_args: argparse.Namespace) -> int:
-    from .doctor import examine
+def doctor(args: argparse.Namespace) -> int:
+    from .doctor import command
 
-    findings = examine()
-    print("\n".join(map(str, findings)))
-    return 0 if all(finding.ok for finding in findings) else 1
+    return command(args)
 
 
 def _paths(dataset: str, size: int = 64, source: str = "", count: int = 1000):
@@ -172,12 +170,8 @@ def _command(commands, function, text: str) -> Parser:
 
 def _add_run(commands) -> None:
     add = _command(commands, run, "Run the notebooks in order and write a report.").add_argument
-    add("--preset", default="laptop", metavar="P", help="smoke, laptop (default) or full")
-    add("--dataset", default="phantom", metavar="NAME", help=DATASETS)
-    add("--source", type=folder, metavar="DIR", help="raw photographs, where not below data/raw")
-    add("--size", type=positive, default=64, metavar="PX", help="64 (default), 128 or 256 pixels")
+    _add_place(add)
     add("--seed", type=whole, default=0, metavar="N")
-    add("--runs", type=folder, metavar="DIR", help="where runs are kept (default: runs)")
     add("--only", default="", metavar="10,21", help="just these notebooks")
     add("--from", dest="start_from", default="", metavar="20", help="this one and what needs it")
     add("--keep-going", action="store_true",
@@ -192,7 +186,7 @@ def _add_run(commands) -> None:
 
     text = "Write report.html of a run again."
     _command(commands, report, text).add_argument("run", type=folder, metavar="RUN")
-    _command(commands, doctor, "Check this machine and say what is missing.")
+    _add_place(_command(commands, doctor, "Say what this machine lacks for a run.").add_argument)
 
 
 def _add_data(commands) -> None:
@@ -252,6 +246,15 @@ def _add_gans(commands) -> None:
     add("--preset", default="", metavar="P", help="default: the run's own")
     add("--seed", type=whole, metavar="N", help="default: the run's own")
     _add_common(add)
+
+
+def _add_place(add) -> None:
+    """What says which run is meant."""
+    add("--preset", default="laptop", metavar="P", help="smoke, laptop (default) or full")
+    add("--dataset", default="phantom", metavar="NAME", help=DATASETS)
+    add("--source", type=folder, metavar="DIR", help="raw photographs, where not below data/raw")
+    add("--size", type=positive, default=64, metavar="PX", help="64 (default), 128 or 256 pixels")
+    add("--runs", type=folder, metavar="DIR", help="where runs are kept (default: runs)")
 
 
 def _add_common(add) -> None:

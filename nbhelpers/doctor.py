@@ -1,5 +1,6 @@
 """What this machine has and lacks, tried and not merely looked up."""
 
+import argparse
 import importlib.metadata
 import os
 import platform
@@ -10,13 +11,32 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import NbhelpersError
-from .files import sha256_file
+from .files import existing, sha256_file
 
-ENOUGH_DISK = 5e9  # bytes: one run with its prepared data
+if TYPE_CHECKING:  # what imports torch is tried, and may not be there
+    from .config import Paths
+    from .datasets import RawDataset
+
+# Bytes that a whole run writes below runs/ at 64 px, and bytes of memory at its worst moment. The
+# first two were measured on phantoms; full is reckoned from the weights of its networks
+NEEDS = {"smoke": (1e9, 2e9), "laptop": (5e9, 3e9), "full": (30e9, 8e9)}
+MISSING = "missing"
 DOWNLOADED = ("ham10000", "digits")  # data that `nbhelpers download` fetches
-ENOUGH_MEMORY = 4e9
+OPENED = 200  # photographs of the data set that is asked for, to see whether they are whole
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The run that is planned, as `nbhelpers run` is told it: what it needs must be there."""
+
+    preset: str = "laptop"
+    dataset: str = "phantom"
+    source: str = ""
+    image_size: int = 64
+    runs: str = "runs"
 
 
 @dataclass(frozen=True)
@@ -38,13 +58,25 @@ class Finding:
         return f"{text}: {self.remedy}" if self.remedy else text
 
 
-def examine(root: Path | None = None) -> list[Finding]:
-    """Findings on interpreter, packages, device, room, kernel, folders, data and weights."""
-    from .run_places import project
+def command(args: argparse.Namespace) -> int:
+    """What `nbhelpers doctor` does with its arguments; its exit status."""
+    told = args.preset, args.dataset, str(args.source or ""), args.size, str(args.runs or "runs")
+    findings = examine(plan=Plan(*told))
+    print("\n".join(map(str, findings)))
+    return 0 if all(finding.ok for finding in findings) else 1
 
-    root = root or project()
-    findings = [_python(), *_packages(root)]
-    for what, check in _checks(root):
+
+def examine(root: Path | None = None, plan: Plan | None = None) -> list[Finding]:
+    """Findings on interpreter and packages and, where none is missing, on device, room, kernel,
+    folders, data and weights. UsageError for a `plan` that cannot be meant."""
+    findings = [_python(), *_packages()]
+    if any(finding.found == MISSING for finding in findings):
+        return findings
+    from .run_places import places, project
+
+    root, plan = root or project(), plan or Plan()
+    told = plan.preset, plan.dataset, plan.source, plan.image_size, 0, plan.runs
+    for what, check in _checks(root, plan, places(root, *told)):
         try:
             findings += check()
         except Exception as error:  # a broken installation may raise anything
@@ -53,14 +85,16 @@ def examine(root: Path | None = None) -> list[Finding]:
     return findings
 
 
-def _checks(root: Path) -> list[tuple[str, Callable[[], Iterator[Finding]]]]:
+def _checks(
+    root: Path, plan: Plan, where: "Paths"
+) -> list[tuple[str, Callable[[], Iterator[Finding]]]]:
     return [
         ("torchvision", _operators),
-        ("device", _device),
-        ("room", lambda: _room(root)),
+        ("device", lambda: _device(plan)),
+        ("room", lambda: _room(root, plan, where)),
         ("kernel", lambda: _kernel(root)),
-        ("folders", lambda: _folders(root)),
-        ("data", lambda: _data(root)),
+        ("folders", lambda: _folders(root, where)),
+        ("data", lambda: _data(root, plan, where)),
         ("weights", _weights),
     ]
 
@@ -70,17 +104,20 @@ def _python() -> Finding:
     return Finding("python", f"{platform.python_version()} on {platform.platform()}", remedy)
 
 
-def _packages(root: Path) -> Iterator[Finding]:
+def _packages() -> Iterator[Finding]:
     """Every package that `pyproject.toml` asks for, with its version."""
-    from packaging.requirements import Requirement
-
-    with open(root / "pyproject.toml", "rb") as file:
+    try:
+        from packaging.requirements import Requirement
+    except ImportError:
+        yield Finding("packaging", MISSING, "pip install packaging")
+        return
+    with open(Path(__file__).parents[1] / "pyproject.toml", "rb") as file:
         wanted = tomllib.load(file)["project"]["dependencies"]
     for requirement in map(Requirement, wanted):
         try:
             version = importlib.metadata.version(requirement.name)
         except importlib.metadata.PackageNotFoundError:
-            yield Finding(requirement.name, "missing", f'pip install "{requirement}"')
+            yield Finding(requirement.name, MISSING, f'pip install "{requirement}"')
             continue
         fits = requirement.specifier.contains(version, prereleases=True)
         yield Finding(requirement.name, version, "" if fits else f'pip install "{requirement}"')
@@ -101,30 +138,64 @@ def _operators() -> Iterator[Finding]:
     yield Finding("torch + torchvision", "one build" if fits else "do not match", remedy)
 
 
-def _device() -> Iterator[Finding]:
-    import psutil
+def _device(plan: Plan) -> Iterator[Finding]:
     import torch
 
-    from .config import pick_device
+    from .config import cores, pick_device
     from .training import precision
 
     device = pick_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     yield Finding("device", f"{device.type} ({name}), training in {precision(device)}")
-    yield Finding("cores", f"{psutil.cpu_count(logical=False) or os.cpu_count()}")
+    yield Finding("cores", f"{cores()}")
+    if plan.preset == "full" and device.type == "cpu":
+        yield Finding("preset full", "no GPU", "expect days: laptop takes minutes", required=False)
 
 
-def _room(root: Path) -> Iterator[Finding]:
+def _room(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
+    """Memory, and room on the disks of the runs and of the data, against what the plan needs."""
     import psutil
 
-    memory, disk = psutil.virtual_memory().available, shutil.disk_usage(root).free
-    short = "close other programs, or use --preset smoke"
-    yield _amount("memory free", memory, ENOUGH_MEMORY, short)
-    yield _amount("disk free", disk, ENOUGH_DISK, "free space, or choose another --runs")
+    run, memory = NEEDS[plan.preset]
+    smaller = "" if plan.preset == "smoke" else ", or take a smaller --preset"
+    free = psutil.virtual_memory().available
+    yield _amount("memory free", free, memory, f"close other programs{smaller}")
+    run *= plan.image_size / 64
+    data = 0.0 if where.prepared.exists() else _images(plan, where) * plan.image_size**2 * 4
+    runs, below = existing(where.run), existing(where.prepared)
+    if runs.stat().st_dev == below.stat().st_dev:
+        run, data = run + data, 0.0
+    yield _amount(
+        "disk free (runs)",
+        shutil.disk_usage(runs).free,
+        run,
+        f"free space{smaller}, or choose another --runs",
+    )
+    if data:
+        yield _amount(
+            "disk free (data)",
+            shutil.disk_usage(below).free,
+            data,
+            "free space, or point NBHELPERS_DATA to another disk",
+        )
+
+
+def _images(plan: Plan, where: "Paths") -> int:
+    """How many photographs the plan's data set has; 0 where that is not known yet."""
+    from .config import preset
+    from .datasets import BUILT_IN, read
+
+    if plan.dataset in BUILT_IN:
+        return preset(plan.preset).phantom_images
+    try:
+        return len(read(plan.dataset, where.raw).table)
+    except NbhelpersError:
+        return 0
 
 
 def _amount(what: str, size: float, enough: float, remedy: str) -> Finding:
-    return Finding(what, f"{size / 1e9:.1f} GB", "" if size >= enough else remedy, required=False)
+    found = f"{size / 1e9:.1f} GB, {enough / 1e9:.1f} needed"
+    return Finding(what, found, "" if size >= enough else remedy)
 
 
 def _kernel(root: Path) -> Iterator[Finding]:
@@ -141,9 +212,9 @@ def _kernel(root: Path) -> Iterator[Finding]:
     yield Finding("kernel", "starts and answers", "" if right else "pip install -U ipykernel")
 
 
-def _folders(root: Path) -> Iterator[Finding]:
-    for name, place in {"runs": root / "runs", "data": data_folder(root)}.items():
-        there = next(p for p in (place, *place.parents) if p.exists())
+def _folders(root: Path, where: "Paths") -> Iterator[Finding]:
+    for name, place in {"runs": where.run.parent, "data": data_folder(root)}.items():
+        there = existing(place)
         try:
             with tempfile.TemporaryFile(dir=there):
                 yield Finding(f"{name} folder", "can be written")
@@ -155,20 +226,26 @@ def data_folder(root: Path) -> Path:
     return Path(os.environ.get("NBHELPERS_DATA", root / "data"))
 
 
-def _data(root: Path) -> Iterator[Finding]:
+def _data(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
     from .datasets import BUILT_IN, READERS, read
     from .prepare import load_prepared
 
     for name in BUILT_IN:
         yield Finding(f"data: {name}", "is drawn when it is needed")
-    for name in (name for name in READERS if name not in (*BUILT_IN, "folder")):
-        place = data_folder(root) / "raw" / name
+    for name in (name for name in READERS if name not in BUILT_IN):
+        planned = name == plan.dataset
+        place = where.raw if planned else data_folder(root) / "raw" / name
+        if name == "folder" and not planned:
+            continue
         try:
-            yield Finding(f"data: {name}", f"{len(read(name, place).table)} images")
-        except NbhelpersError:
+            yield _photographs(name, read(name, place), planned)
+        except NbhelpersError as error:
             fetched = f"nbhelpers download {name}, or " * (name in DOWNLOADED)
             remedy = f"{fetched}--source DIR with a copy of yours (data/README.md)"
-            yield Finding(f"data: {name}", "not here", remedy, required=False)
+            if planned and place.exists():
+                remedy = str(error)
+            # digits are fetched by the notebooks themselves
+            yield Finding(f"data: {name}", "not here", remedy, planned and name != "digits")
     made = sorted((data_folder(root) / "prepared").glob("[!.]*/manifest.json"))
     for folder in (manifest.parent for manifest in made):
         try:
@@ -177,6 +254,19 @@ def _data(root: Path) -> Iterator[Finding]:
             yield Finding(f"prepared: {folder.name}", "cannot be used", str(error))
     if not made:
         yield Finding("prepared", "nothing yet")
+
+
+def _photographs(name: str, raw: "RawDataset", planned: bool) -> Finding:
+    """How many there are; of the data set that is planned some are opened."""
+    from .pictures import is_readable
+
+    found = f"{len(raw.table)} images"
+    if not planned:
+        return Finding(f"data: {name}", found)
+    some = raw.table["path"].iloc[:: max(1, len(raw.table) // OPENED)]
+    bad = [path for path in some if not is_readable(path)]
+    remedy = f"{len(bad)} cannot be read, such as {bad[0]}: fetch them again" if bad else ""
+    return Finding(f"data: {name}", f"{found}, {len(some)} of them opened", remedy)
 
 
 def _weights() -> Iterator[Finding]:

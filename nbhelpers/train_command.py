@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import torch
 
-from . import config, ranks
-from .errors import one_of
+from . import checkpoints, config, ranks
+from .errors import TrainingError, one_of
 from .features import Encoder
+from .files import existing, refuse_full_disk
 from .gan_jobs import Job, parsed_settings
 from .gan_runs import train_run
 from .gans import GANS
@@ -27,7 +28,9 @@ def command(args: argparse.Namespace) -> int:
         config.warn_of_days(args.preset, device)
         # what cannot be trained is refused before an encoder is
         job.rows(prepared)
-        job.budget(job.build(prepared))
+        gan = job.build(prepared)
+        job.budget(gan)
+        refuse_full_disk(existing(args.run), checkpoints.room(gan), TrainingError)
         encoder = _encoder(args, prepared, device) if ranks.rank() == 0 else None
         train_run(job, prepared, args.run, device, args.resume, args.start_from, encoder)
         print(f"{args.gan} is in {args.run}")

@@ -115,13 +115,25 @@ def test_40_and_before_a_photograph_is_read_or_an_encoder_trained(
 ):
     for work in ("pictures.read_image", "lesion_encoder.train"):
         monkeypatch.setattr(f"nbhelpers.{work}", lambda *_, **__: pytest.fail("too late"))
-    with disk(tmp_path / "disk", read_only=True) as folder:
+    with disk(tmp_path / "disk", "900m", read_only=True) as folder:
         with pytest.raises(NbhelpersError, match=r"p could not be written \(Read-only"):
             prepare.prepare(raw, folder / "p", 64)
         call = ["train", "dcgan", "--data", str(prepared.folder), "--run", str(folder / "r")]
         assert main(call) == 1
     told = capsys.readouterr().err
     assert len(told.splitlines()) <= 2 and str(folder) in told and "Read-only" in told
+
+
+def test_46_a_disk_too_small_for_a_training_is_said_before_an_encoder_is_trained(
+    tmp_path, prepared, capsys, monkeypatch
+):
+    monkeypatch.setattr("nbhelpers.lesion_encoder.train", lambda *_, **__: pytest.fail("too late"))
+    with disk(tmp_path / "disk", "2m") as folder:
+        call = ["train", "dcgan", "--data", str(prepared.folder), "--run", str(folder / "r")]
+        assert main(call) == 1
+        assert list(folder.iterdir()) == []
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) == 1 and "bytes are needed" in told and "free some space" in told
 
 
 def test_64_what_is_logged_shows_no_token_and_no_path(project, monkeypatch, capsys):
