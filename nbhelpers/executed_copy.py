@@ -16,11 +16,22 @@ CAP = 20_000  # characters of one stream kept in the executed copy of a cell
 ARROW = re.compile(r"^-+>\s*\d+\s+(.*\S)", re.M)
 COLOURS = re.compile(r"\x1b\[[\d;]*m")
 CUT = re.compile(r"\n\[(\d+) characters left out here\]\n")
-SECRETS = re.compile(
-    r"(?i)((?:[?&](?:[\w-]*(?:token|key|secret|signature|credential)|sig)=)|bearer\s+)"
-    r"[^\s&\"'<>\\]+"
-    r"|\b(?:hf_|ghp_|gho_|github_pat_)\w{16,}"
+# What comes before a secret: part of an address, a header, a quoted value, the environment
+BEFORE = (
+    r"[?&](?:[\w-]*(?:token|key|secret|signature|credential)|sig)=",
+    r"://[^\s/:@]+:(?=[^\s/@]+@)",
+    r"bearer\s+",
+    r"[\w-]*(?:password|passwd|secret|token|api_?key|access_?key)[\"']?\s*[:=]\s*[\"'](?=[^\"']{6})",
+    r"\"key\"\s*:\s*\"(?=[^\"]{16})",
+    r"(?-i:\b[A-Z_]*(?:PASSWORD|SECRET|TOKEN|API_KEY|ACCESS_KEY))=",
 )
+# ... and what is one by its own form
+ALONE = (
+    r"\b(?:hf_|ghp_|gho_|github_pat_|glpat-|sk-)[\w-]{16,}",
+    r"\bAKIA[0-9A-Z]{16}",
+    r"\beyJ[\w-]+\.[\w-]+\.[\w-]+",
+)
+SECRETS = re.compile(rf"(?i)({'|'.join(BEFORE)})[^\s&\"'<>\\@]+|{'|'.join(ALONE)}")
 
 
 @dataclass(frozen=True)

@@ -134,11 +134,19 @@ def parsed_settings(kind: type[GAN], texts: dict[str, str]) -> dict[str, object]
 
 def differences(state: dict, identity: dict) -> list[str]:
     """In what the training in a checkpoint was another one, a sentence each."""
-    return [
-        f"{k} was {state['config'].get(k)!r}, is {v!r}"
-        for k, v in identity.items()
-        if state["config"].get(k) != v
-    ]
+    before = {name: state["config"].get(name) for name in identity}
+    return _unlike(before, identity)
+
+
+def _unlike(before: dict, now: dict, within: str = "") -> list[str]:
+    found = []
+    for name in {**now, **before}:
+        one, other = before.get(name), now.get(name)
+        if isinstance(one, dict) and isinstance(other, dict):
+            found += _unlike(one, other, f"{within}{name}.")
+        elif one != other:
+            found.append(f"{within}{name} was {one!r}, is {other!r}")
+    return found
 
 
 def refuse_another(state: dict, identity: dict, folder: Path, resume: bool) -> None:
@@ -169,9 +177,9 @@ def take_weights(gan: GAN, folder: Path, classes: tuple[str, ...]) -> None:
             f"{', '.join(classes)}: start from a GAN of the same classes."
         )
     if known["settings"] != gan.settings:
+        found = "; ".join(_unlike(known["settings"], gan.settings, "settings."))
         raise CheckpointError(
-            f"{folder} has settings {known['settings']}, not {gan.settings}: "
-            "start from a GAN of the same settings."
+            f"{folder} is another GAN ({found}): start from one of the same settings."
         )
     gan.load_state_dict(state["training"]["gan"])
 

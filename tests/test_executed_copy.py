@@ -33,4 +33,17 @@ def test_redact():
     assert redact("token hf_abcdefghijklmnopqrst", {}) == "token …"
     cell = {"data": {"image/png": "a/home/ann/", "text/plain": ["/home/ann/"]}}
     assert redact(cell, hidden) == {"data": {"image/png": "a/home/ann/", "text/plain": ["~/"]}}
-    assert redact("signature = inspect(f)", {}) == "signature = inspect(f)"
+    for secret, shown in (
+        ('{"username": "ann", "key": "0123456789abcdef"}', '{"username": "ann", "key": "…"}'),
+        ("https://ann:s3cr3t@x.org/a", "https://ann:…@x.org/a"),
+        ("login(password='hunter22')", "login(password='…')"),
+        ("KAGGLE_API_KEY=0123456789", "KAGGLE_API_KEY=…"),
+        ("AKIAIOSFODNN7EXAMPLE", "…"),
+        ("Bearer abc.def", "Bearer …"),
+    ):
+        assert redact(secret, {}) == shown
+    for harmless in (
+        "signature = inspect(f)", "token = tokens[0]", "10:30@x", '{"key": "value"}',
+        "password = getpass()", "http://localhost:8888/lab", "sorted(rows, key=len)",
+    ):  # fmt: skip
+        assert redact(harmless, {}) == harmless

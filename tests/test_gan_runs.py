@@ -250,7 +250,7 @@ def test_a_start_from_a_gan_of_another_fold_or_size_is_refused(prepared, tmp_pat
             job(class_name="mel"), prepared, tmp_path / "x", CPU, False, tmp_path / "base"
         )
     wider = Job("dcgan", 96, 16, fold=1, settings={"width": 8, "z_dim": 8})
-    with pytest.raises(CheckpointError, match="start from a GAN of the same settings"):
+    with pytest.raises(CheckpointError, match="start from one of the same settings"):
         gan_runs.train_run(wider, prepared, tmp_path / "y", CPU, False, tmp_path / "base")
 
 

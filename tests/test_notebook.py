@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import matplotlib
 
 matplotlib.use("agg")
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from nbhelpers import notebook
-from nbhelpers.errors import DataError, UsageError
+from nbhelpers.errors import DataError, NbhelpersError, UsageError
 
 
 def start(tmp_path, **changes) -> notebook.Run:
@@ -65,6 +67,19 @@ def test_figures_carry_caption_and_stamp_and_smoke_says_so(tmp_path):
     assert any("smoke" in text.get_text() for text in figure.texts)
     with pytest.raises(UsageError, match="figure name 'A b'"):
         run.save_figure(figure, "A b", "")
+
+
+def test_no_figure_stays_open(tmp_path):
+    """Also where it cannot be written: a course of 200 figures would hold them all."""
+    run, before = start(tmp_path), plt.get_fignums()
+    for name in ("one", "two", "three"):
+        run.save_figure(plt.subplots()[0], name, "")
+    assert plt.get_fignums() == before
+    (tmp_path / "a_file").touch()
+    run = replace(run, paths=replace(run.paths, run=tmp_path / "a_file"))
+    with pytest.raises(NbhelpersError, match="cannot be written"):
+        run.save_figure(plt.subplots()[0], "four", "")
+    assert plt.get_fignums() == before
 
 
 def test_the_stamp_lies_below_the_labels_of_a_figure_without_a_layout_engine(tmp_path):
