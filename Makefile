@@ -1,12 +1,13 @@
 # make demo   the whole course, executed: phantom data, preset laptop, runs/laptop-phantom-64/report.html
 # make test   the tests
+# make soak   kills, strange files and long runs: what is promised in docs/promises.md
 # make bench  how fast the parts are, against the usual way: benchmarks/results.csv and .png
 # All build their own environment in .venv first; that is quick once it stands.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test bench lint
+.PHONY: demo test soak bench lint
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,6 +21,11 @@ demo: $(READY)
 test: $(READY)
 	@echo "== tests (about 13 minutes on two CPU cores)"
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+
+soak: $(READY)
+	@echo "== kills, strange files, long runs (about 25 minutes on two CPU cores)"
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal --hypothesis-profile=soak \
+		tests/soak/soak_*.py tests/faults/test_faults_fuzzed.py
 
 bench: $(READY)
 	@$(RUN) benchmarks/speed.py
