@@ -88,13 +88,11 @@ def check_stored_size(size: int) -> int:
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The nearest folder at or above `start` that holds `notebooks/` and `nbhelpers/`, else `start`
-    itself."""
+    """The nearest folder at or above `start` that holds `notebooks/` and `nbhelpers/`, else the one
+    around this package, else `start` itself."""
     start = Path(start or Path.cwd()).resolve()
-    for folder in (start, *start.parents):
-        if is_project(folder):
-            return folder
-    return start
+    here = Path(__file__).resolve().parents[1]
+    return next(filter(is_project, (start, *start.parents, here)), start)
 
 
 def is_project(folder: Path) -> bool:

@@ -3,6 +3,7 @@
 The system frees a lock when its owner dies, so none is ever stale.
 """
 
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -62,5 +63,9 @@ def _locked(path: Path) -> IO | None:
             return handle
     except (BlockingIOError, PermissionError, FileNotFoundError):
         pass  # held, or removed by its last owner between opening and locking
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK):
+            raise
+        return handle  # a network disk without locks: one process is expected there
     handle.close()
     return None

@@ -54,9 +54,13 @@ class Run:
         return datasets.read(self.dataset, self.paths.raw)
 
     def prepared(self) -> prepare.Prepared:
-        """The prepared arrays that notebook 02 writes; DataError that says so when they are
-        missing."""
-        return prepare.load_prepared(self.paths.prepared)
+        """The prepared arrays that notebook 02 writes. Of a set that is built in they are made here
+        where they are missing, so that each notebook can be opened alone; of another, DataError
+        that says what to run."""
+        place = self.paths.prepared
+        if not place.exists() and datasets.is_built_in(self.dataset, self.source):
+            return prepare.prepare(self.raw(), place, self.image_size)
+        return prepare.load_prepared(place)
 
     def tissue(self, folder: str = "") -> prepare.Prepared:
         """Tissue with masks: the prepared data in `folder`, below the project; else this run's own,

@@ -31,12 +31,12 @@ def project() -> Path:
 
     Raises UsageError when neither has notebooks.
     """
-    for root in (config.project_root(), Path(__file__).resolve().parents[1]):
-        if config.is_project(root):  # a run's folder has notebooks/, too
-            return root
-    raise UsageError(
-        "there is no notebooks/ folder here or above: change into the project's folder first."
-    )
+    root = config.project_root()
+    if not config.is_project(root):  # a run's folder has notebooks/, too
+        raise UsageError(
+            "there is no notebooks/ folder here or above: change into the project's folder first."
+        )
+    return root
 
 
 def portable(text: str, root: Path) -> str:

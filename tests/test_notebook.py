@@ -49,11 +49,20 @@ def test_parameters_that_cannot_be_meant_are_named(tmp_path, change, message):
 
 def test_a_notebook_out_of_order_says_what_to_run(tmp_path, monkeypatch):
     monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path / "data"))
-    run = start(tmp_path)
     with pytest.raises(DataError, match="run notebook 02"):
-        run.prepared()
+        start(tmp_path, dataset="ham10000").prepared()
+    run = start(tmp_path)
     with pytest.raises(DataError, match=r"metrics\.csv is missing: run notebook 21 first"):
         run.require("metrics.csv", "21")
+
+
+def test_built_in_data_are_prepared_where_they_are_missing(tmp_path, monkeypatch):
+    """Each Colab badge opens a machine of its own, and there is no notebook 02 on it."""
+    monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path / "data"))
+    run = start(tmp_path)
+    made = run.prepared()
+    assert made.folder == run.paths.prepared and len(made.images) == 150
+    assert made.manifest["frame"] == "crop" and made.manifest["folds"] == 5
 
 
 def test_figures_carry_caption_and_stamp_and_smoke_says_so(tmp_path):
