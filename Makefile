@@ -1,3 +1,4 @@
+# make lab    JupyterLab, open on notebook 00
 # make demo   the whole course, executed: phantom data, preset laptop, runs/laptop-phantom-64/report.html
 # make test   the tests
 # make soak   kills, strange files and long runs: what is promised in docs/promises.md
@@ -7,12 +8,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: demo test soak bench lint
+.PHONY: lab demo test soak bench lint
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
+
+lab: $(READY)
+	@$(VENV)/bin/jupyter lab notebooks/00_start_here.ipynb
 
 demo: $(READY)
 	@echo "== the whole pipeline on phantom data, preset laptop (about 23 minutes on two CPU cores; a few seconds when up to date)"

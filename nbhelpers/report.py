@@ -1,17 +1,15 @@
 """A whole run on one page that loads nothing and runs nothing, and says first what was found."""
 
-import base64
 import csv
 import io
 import re
 from html import escape
 from pathlib import Path
 
-from PIL import Image
-
 from .errors import DataError
 from .files import write_atomic
 from .report_data import DONE, VERDICTS, Section, facts, read_text, sections, words
+from .report_pictures import embedded
 from .report_style import STYLE
 from .report_tables import table_html
 
@@ -25,6 +23,15 @@ KINDS = {
     "outdated": "warn",
     "unknown": "warn",
 }
+# What comes before the notebooks: name, heading, figures and tables of a run
+GLANCE = (
+    ("pictures", "What the GANs draw", ("20_grid",), ()),
+    ("measures", "How near to photographs", ("23_gans", "21_three_columns"), ()),
+    ("copies", "Are they copies?", ("20_nearest", "21_neighbours"), ()),
+    ("costs", "What they cost", (), ("gans",)),
+)
+ANSWERED = {"verdict", *(f"{side}_{end}" for side in ("bar", "placebo") for end in ("low", "high"))}
+ANSWERED |= {"against_bar", "against_placebo"}
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -47,10 +54,14 @@ def write_report(run_folder: Path) -> Path:
         raise DataError(f"{folder} holds no run: name the folder that `nbhelpers run` wrote.")
     found = sections(folder)
     about = facts(found, folder)
-    parts = [_header(about, found), _verdict(folder, about), _overview(found)]
+    parts = [_header(about, found), _verdict(folder, about, found)]
+    parts += [_glance(*block, folder, about, found) for block in GLANCE]
+    parts += [_overview(found)]
     parts += [_section(section, about) for section in found if section.shown]
     title, main = escape(_headline(about)), "\n".join([*parts, _footer(about)])
-    page = PAGE.format(title=title, style=STYLE, contents=_contents(found), main=main)
+    blocks = [("verdict", "The answer"), *(b[:2] for b in GLANCE), ("notebooks", "Notebooks")]
+    beginning = [(name, told) for name, told in blocks if f'<section id="{name}">' in main]
+    page = PAGE.format(title=title, style=STYLE, contents=_contents(beginning, found), main=main)
     return write_atomic(folder / "report.html", page.encode())
 
 
@@ -82,17 +93,64 @@ def _label(about: dict[str, str]) -> str:
     return f'<p class="label">{escape(" · ".join(said))}</p>' if said else ""
 
 
-def _verdict(folder: Path, about: dict[str, str]) -> str:
-    """Verdicts of notebook 22, else the first rows of its numbers, else that there are none."""
+def _verdict(folder: Path, about: dict[str, str], found: list[Section]) -> str:
+    """Verdicts of notebook 22, a sentence and a picture first, else the first rows of its numbers,
+    else that there are none."""
     verdicts, numbers = folder / "tables" / f"{VERDICTS}.csv", folder / "classifier.csv"
     if verdicts.exists():
-        body = _table("Verdicts", read_text(verdicts))
+        text = read_text(verdicts)
+        body = _answer(text) + _taken("22_forest", found) + _table("Verdicts", text)
     elif numbers.exists():
         first = "\n".join(read_text(numbers).splitlines()[:13])
         body = _table("First rows of the classifier comparison", first)
     else:
         body = "<p>There is no verdict yet: notebook 22 has not been run to its end.</p>"
     return f'<section id="verdict"><h2>Do the GAN images help?</h2>{_label(about)}{body}</section>'
+
+
+def _answer(text: str) -> str:
+    """The verdict on generated images as a sentence; "" for a table without it."""
+    rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
+    row = next((row for row in rows if row.get("arm") == "synthetic"), None)
+    if row is None or not row.keys() >= ANSWERED:
+        return ""
+    against = [
+        f"{float(row[f'against_{what}']):+.1f} points ({float(row[f'{what}_low']):+.1f} to "
+        f"{float(row[f'{what}_high']):+.1f}) against {told}"
+        for what, told in (("bar", "the best recipe on photographs alone"),
+                           ("placebo", "duplicated photographs in their places"))
+    ]  # fmt: skip
+    said = f"Balanced accuracy by lesion: {' and '.join(against)}.".replace("-", "−")
+    note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row.get("note") else ""
+    return f'<p class="answer"><b>{escape(row["verdict"])}.</b> {escape(said + note)}</p>'
+
+
+def _glance(
+    name: str,
+    heading: str,
+    figures: tuple[str, ...],
+    tables: tuple[str, ...],
+    folder: Path,
+    about: dict[str, str],
+    found: list[Section],
+) -> str:
+    """What a supervisor looks at before the notebooks: figures taken out of their sections."""
+    parts = [_taken(figure, found) for figure in figures]
+    there = [folder / f"{table}.csv" for table in tables if (folder / f"{table}.csv").exists()]
+    parts += [_table(words(path.stem), read_text(path)) for path in there]
+    if not any(parts):
+        return ""
+    return f'<section id="{name}"><h2>{heading}</h2>{_label(about)}{"".join(parts)}</section>'
+
+
+def _taken(stem: str, found: list[Section]) -> str:
+    """The figure of that name, no longer in its notebook's section; "" where it is not there."""
+    for section in found:
+        for path in section.figures:
+            if path.stem == stem:
+                section.figures.remove(path)
+                return _figure(path)
+    return ""
 
 
 def _overview(found: list[Section]) -> str:
@@ -108,8 +166,8 @@ def _overview(found: list[Section]) -> str:
     return f'<section id="notebooks">{heading}<div class="scroll">{table}</div></section>'
 
 
-def _contents(found: list[Section]) -> str:
-    fixed = '<li><a href="#verdict">The answer</a></li><li><a href="#notebooks">Notebooks</a></li>'
+def _contents(beginning: list[tuple[str, str]], found: list[Section]) -> str:
+    fixed = "".join(f'<li><a href="#{name}">{told}</a></li>' for name, told in beginning)
     items = (
         f'<li class="{KINDS.get(s.status, "off")}"><span>{escape(s.name[:2])}</span>{_link(s)}</li>'
         for s in found
@@ -142,16 +200,12 @@ def _trouble(text: str) -> str:
 
 def _figure(path: Path) -> str:
     """A PNG as part of the page, with the caption it carries; a damaged file is said to be one."""
-    data = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            text, (width, height) = dict(image.text), image.size
+        source, (width, height), text = embedded(path)
     except (OSError, SyntaxError, ValueError, AttributeError) as error:
         reason = f"figures/{path.name} is no readable PNG ({type(error).__name__})"
         return _trouble(f"{reason}: run its notebook again.")
     title = escape(words(text.get("Title") or path.stem))
-    source = f"data:image/png;base64,{base64.b64encode(data).decode()}"
     picture = f'<img src="{source}" alt="{title}" width="{width}" height="{height}">'
     caption = f"<b>{title}.</b> {_caption(text.get('Description', ''))}"
     return f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"

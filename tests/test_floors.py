@@ -27,7 +27,8 @@ FLOORS = [
      "extras", "filters", "tuning", "study_tables", "traps"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",
      "lanes",
-     "report", "report_data", "report_style", "report_tables", "doctor", "notebook", "arguments",
+     "report", "report_data", "report_style", "report_tables", "report_pictures",
+     "doctor", "notebook", "arguments",
      "export", "train_command", "__main__"},
 ]  # fmt: skip
 FLOOR = {module: number for number, modules in enumerate(FLOORS) for module in modules}

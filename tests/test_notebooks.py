@@ -134,7 +134,8 @@ def test_smoke_and_phantom_are_labelled_in_the_report(smoke):
     assert "procedural images, not patients" in text
     assert "smoke" in text
     assert 'src="http' not in text and "<script" not in text
-    assert text.count("data:image/png;base64") >= 15
+    assert text.count("data:image/webp;base64") >= 15
+    assert len(text) < 8_000_000
 
 
 def test_a_second_run_does_nothing(smoke):

@@ -51,10 +51,10 @@ def _state(folder, name, **changes):
 def test_one_file_that_loads_and_runs_nothing(run_folder):
     page = write_report(run_folder).read_text()
     assert page.startswith("<!DOCTYPE html>") and "<script" not in page
-    assert re.findall(r"(?:src|href)=\"(?!data:image/png;base64,|#)", page) == []
+    assert re.findall(r"(?:src|href)=\"(?!data:image/webp;base64,|#)", page) == []
     assert "url(" not in page and "@import" not in page and "http" not in page
     assert str(run_folder.parent) not in page
-    encoded = re.search(r'src="data:image/png;base64,([^"]+)"', page)[1]
+    encoded = re.search(r'src="data:image/webp;base64,([^"]+)"', page)[1]
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
         assert image.size == (30, 20)
 
@@ -96,6 +96,39 @@ def test_the_verdict_comes_first(run_folder):
     page = write_report(run_folder).read_text()
     assert page.index("no difference") < page.index("Notebooks of this run")
     assert page.count("no difference") == 1
+
+
+VERDICT = """# c
+arm,verdict,against_bar,bar_low,bar_high,against_placebo,placebo_low,placebo_high,note
+filtered,gain,9,8,10,9,8,10,
+synthetic,no gain,-6.8,-10.6,-3.3,0.25,-1,1.5,<one> fold
+"""
+
+
+def test_the_answer_is_a_sentence_before_it_is_a_table(run_folder):
+    (run_folder / "tables" / "22_verdicts.csv").write_text(VERDICT)
+    (run_folder / "gans.csv").write_text("gan,minutes\ndcgan,1.5\n")
+    figures = run_folder / "figures"
+    for name in ("22_forest", "20_grid", "20_nearest", "23_gans"):
+        (figures / f"{name}.png").write_bytes((figures / "10_training_curves.png").read_bytes())
+    page = write_report(run_folder).read_text()
+    answer = re.search(r'<p class="answer">(.*?)</p>', page)[1]
+    assert answer.startswith(
+        "<b>no gain.</b> Balanced accuracy by lesion: −6.8 points (−10.6 to −3.3)"
+    )
+    assert "and +0.2 points (−1.0 to +1.5) against duplicated" in answer
+    assert answer.endswith("&lt;one&gt; fold.")
+    ids = re.findall(r'<section id="(\w+)">', page)
+    assert ids[:6] == ["verdict", "pictures", "measures", "copies", "costs", "notebooks"]
+    assert page.count("<img") == 5  # each figure once, wherever it stands
+
+
+def test_a_large_figure_is_made_small(run_folder):
+    noise = np.random.default_rng(0).integers(0, 256, (900, 1800, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(run_folder / "figures" / "20_noise.png")
+    page = write_report(run_folder).read_text()
+    assert 'width="1200" height="600"' in page
+    assert len(page) < 0.4 * (run_folder / "figures" / "20_noise.png").stat().st_size
 
 
 def test_sections_are_in_order_and_linked(run_folder):
