@@ -1,5 +1,6 @@
 """Data sets that a program draws: their folder is whole, or not there."""
 
+import glob
 import os
 import shutil
 import tempfile
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from ..files import read_json
+from ..files import UNFINISHED, read_json, remove_unfinished
 
 Settings = dict[str, int]
 
@@ -31,7 +32,8 @@ class Drawn:
         if self.is_complete(folder):
             return folder
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        remove_unfinished(folder.parent, f".{glob.escape(folder.name)}.*")
+        draft = Path(tempfile.mkdtemp(UNFINISHED, f".{folder.name}.", folder.parent))
         try:
             draft.chmod(0o755)
             write(draft, self.settings)
