@@ -1,15 +1,20 @@
 """Your own images: class folders and tables, as people make them and as they get them wrong."""
 
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from conftest import SHARED
 
-from nbhelpers.datasets import COLUMNS
+from nbhelpers.datasets import COLUMNS, only
 from nbhelpers.datasets import read as read_any
 from nbhelpers.datasets.folder import NO_GROUPS, read
 from nbhelpers.errors import DataError
+from nbhelpers.prepare import prepare
 
 
 def touch(folder, *names):
@@ -24,6 +29,45 @@ def table(folder, text, name="table.csv"):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text, encoding="utf-8")
     return folder
+
+
+def test_masks_in_a_folder_beside_the_images(tmp_path):
+    """Names alone do not tell them apart, and nobody means them to be photographs."""
+    names = "1.png", "2.png"
+    touch(
+        tmp_path,
+        *(f"{c}/{part}/{n}" for c in ("a", "b") for part in ("Image", "label") for n in names),
+    )
+    raw = read(tmp_path)
+    assert raw.classes == ("a", "b") and len(raw.table) == 4
+    for row in raw.table.itertuples():
+        assert Path(row.path).parent.name == "Image"
+        assert Path(row.mask_path) == Path(row.path).parents[1] / "label" / Path(row.path).name
+    classes = touch(tmp_path / "faces", *(f"{c}/{n}" for c in ("mask", "no_mask") for n in names))
+    raw = read(classes)
+    assert raw.classes == ("mask", "no_mask") and len(raw.table) == 4
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the real data are not here")
+def test_real_tissue_as_ones_own_images(tmp_path):
+    """EBHI-Seg by its class folders, then with its patients in a table: the warning goes."""
+    command = [sys.executable, SHARED / "unpack.py", tmp_path, "ebhi"]
+    subprocess.run(command, check=True, capture_output=True)
+    source = tmp_path / "EBHI-SEG"
+    index = pd.read_csv(source / "index.csv")
+    (source / "index.csv").unlink()
+    raw = read(source)
+    assert len(raw.classes) == 6 and len(raw.table) == 1520
+    assert (raw.table["mask_path"] != "").all() and raw.findings["no groups"] == [NO_GROUPS]
+    own = index[index["in_128_subset"] == 1]
+    paths = own["class"] + "/image/" + own["name"]
+    told = pd.DataFrame({"image": paths, "label": own["class"], "patient_id": own["slide"]})
+    told.to_csv(source / "labels.csv", index=False)
+    raw = read(source)
+    assert len(raw.table) == 1520 and raw.table["group_id"].nunique() == own["slide"].nunique()
+    assert (raw.table["mask_path"] != "").all() and "no groups" not in raw.findings
+    made = prepare(only(raw, ["normal", "polyp"]), tmp_path / "p", 64)
+    assert made.masks.shape == made.images.shape[:3] and set(np.unique(made.masks)) == {0, 1}
 
 
 def refused(source, words):

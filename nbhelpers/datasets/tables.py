@@ -15,6 +15,9 @@ from ..errors import DataError
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 TABLE_ENDINGS = (".csv", ".tab", ".tsv")
 MASK_ENDINGS = ("_segmentation", "_mask")
+# ... or masks have their photographs' names, in a folder beside theirs
+MASK_FOLDERS = ("mask", "masks", "label", "labels", "segmentation", "segmentations")
+IMAGE_FOLDERS = ("image", "images", "img", "imgs")
 PATIENT_COLUMNS = ("age", "sex", "localization", "dx_type")
 MISSING = ("", "unknown", "nan", "na", "n/a", "none", "null")
 OLDEST = 120  # years
@@ -137,7 +140,8 @@ def image_files(source: Path) -> tuple[list[str], list[str]]:
         subfolders[:] = [name for name in subfolders if not name.startswith((".", "__MACOSX"))]
         found += [os.path.join(folder, name) for name in names if _is_image(name)]
     found.sort(key=lambda path: (path.count(os.sep), path))
-    is_mask = [stem(path).endswith(MASK_ENDINGS) for path in found]
+    folders = _folders(found)
+    is_mask = [_masked(path, folders) is not None for path in found]
     images = [path for path, mask in zip(found, is_mask, strict=True) if not mask]
     return images, [path for path, mask in zip(found, is_mask, strict=True) if mask]
 
@@ -157,24 +161,37 @@ def stem(path: str) -> str:
 
 
 def match_masks(images: Sequence[str], masks: Sequence[str]) -> list[str]:
-    """The mask of each image, "" where none: `<image>_segmentation.png` or `<image>_mask.png`.
-
-    It lies beside the image, or anywhere when no other image has that name.
+    """The mask of each image, "" where none: `<image>_segmentation.png` or `<image>_mask.png`
+    beside it, or anywhere when no other image has that name; or a file of its name in a folder such
+    as `masks/` beside its `images/`.
     """
-    beside = {(os.path.dirname(path), _unmasked(path)): path for path in reversed(masks)}
-    anywhere = {_unmasked(path): path for path in reversed(masks)}
+    folders = _folders(images)
+    owners = {path: owner for path in reversed(masks) if (owner := _masked(path, folders))}
+    beside = {owner: path for path, owner in owners.items()}
+    anywhere = {name: path for path, (_, name) in owners.items()}
     names = [stem(path) for path in images]
     times = Counter(names)
     return [
-        beside.get((os.path.dirname(path), name))
+        beside.get((key(os.path.dirname(path)), name))
         or (anywhere.get(name, "") if times[name] == 1 else "")
         for path, name in zip(images, names, strict=True)
     ]
 
 
-def _unmasked(path: str) -> str:
-    name = stem(path)
-    return next(name.removesuffix(ending) for ending in MASK_ENDINGS if name.endswith(ending))
+def _folders(paths: Iterable[str]) -> set[str]:
+    return {key(os.path.dirname(path)) for path in paths}
+
+
+def _masked(path: str, folders: set[str]) -> tuple[str, str] | None:
+    """Folder and name of the photograph whose mask this file is, by how it is called or where it
+    lies among `folders`; None for a photograph."""
+    name, folder = stem(path), key(os.path.dirname(path))
+    for ending in MASK_ENDINGS:
+        if name.endswith(ending):
+            return folder, name.removesuffix(ending)
+    above, _, last = folder.rpartition("/")
+    beside = (f"{above}/{images}" for images in IMAGE_FOLDERS if last in MASK_FOLDERS)
+    return next(((images, name) for images in beside if images in folders), None)
 
 
 def by_stem(paths: Iterable[str]) -> dict[str, list[str]]:
