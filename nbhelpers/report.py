@@ -1,4 +1,5 @@
-"""A whole run on one page that loads nothing and runs nothing, and says first what was found."""
+"""A whole run on one page that loads nothing, and says first what was found. The one thing that it
+runs is the slider of `report_walks`."""
 
 import csv
 import io
@@ -12,6 +13,7 @@ from .report_data import DONE, VERDICTS, Section, facts, read_text, sections, wo
 from .report_pictures import embedded
 from .report_style import STYLE
 from .report_tables import table_html
+from .report_walks import walks_html
 
 PHANTOM = "phantom data: procedural images, not patients"
 SMOKE = "smoke preset: a test of the machinery, too short to mean anything"
@@ -55,11 +57,14 @@ def write_report(run_folder: Path) -> Path:
     found = sections(folder)
     about = facts(found, folder)
     parts = [_header(about, found), _verdict(folder, about, found)]
-    parts += [_glance(*block, folder, about, found) for block in GLANCE]
+    parts += [_glance(*block, folder, about, found) for block in GLANCE[:1]]
+    parts += [_walk(folder, about)]
+    parts += [_glance(*block, folder, about, found) for block in GLANCE[1:]]
     parts += [_overview(found)]
     parts += [_section(section, about) for section in found if section.shown]
     title, main = escape(_headline(about)), "\n".join([*parts, _footer(about)])
     blocks = [("verdict", "The answer"), *(b[:2] for b in GLANCE), ("notebooks", "Notebooks")]
+    blocks.insert(2, ("walk", "Walk through a GAN"))
     beginning = [(name, told) for name, told in blocks if f'<section id="{name}">' in main]
     page = PAGE.format(title=title, style=STYLE, contents=_contents(beginning, found), main=main)
     return write_atomic(folder / "report.html", page.encode())
@@ -141,6 +146,15 @@ def _glance(
     if not any(parts):
         return ""
     return f'<section id="{name}"><h2>{heading}</h2>{_label(about)}{"".join(parts)}</section>'
+
+
+def _walk(folder: Path, about: dict[str, str]) -> str:
+    try:
+        body = walks_html(folder)
+    except DataError as error:
+        body = _trouble(str(error))
+    heading = f"<h2>Walk through a GAN</h2>{_label(about)}"
+    return f'<section id="walk">{heading}{body}</section>' if body else ""
 
 
 def _taken(stem: str, found: list[Section]) -> str:

@@ -59,6 +59,13 @@ figure img { display: block; max-width: 100%; height: auto; background: #fff; bo
 figcaption { margin-top: 10px; font: 14.5px/1.5 var(--sans); color: var(--said); max-width: 76ch; }
 .table figcaption { margin: 0 0 8px; }
 .stamp { color: var(--quiet); font-size: 12.5px; display: block; }
+.controls { display: flex; flex-wrap: wrap; gap: 10px 24px; margin: 0 0 14px;
+  font: 14.5px/1.4 var(--sans); }
+.controls label { display: flex; align-items: center; gap: 8px; }
+.controls select, .controls input { font: inherit; }
+.window { width: 256px; height: 256px; overflow: hidden; border-radius: 4px; background: #fff; }
+.window img { display: block; max-width: none; } .window img[hidden] { display: none; }
+#walk output { font: 14.5px/1.5 var(--sans); color: var(--said); }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font: 14px/1.4 var(--sans);
   font-variant-numeric: tabular-nums lining-nums;
@@ -87,15 +94,16 @@ footer { margin-top: 60px; padding-top: 16px; border-top: 1px solid var(--line);
   figure img { padding: 6px; }
 }
 @media (max-width: 900px) {
-  body { display: block; padding: 0 18px; font-size: 16px; }
-  nav { position: static; max-height: none; padding: 22px 0 0; } nav ul { columns: 2;
-  column-gap: 22px; }
+  body { display: flex; flex-direction: column; padding: 0 18px; font-size: 16px; }
+  nav { order: 1; position: static; max-height: none; padding: 22px 0 40px; }
+  nav ul { columns: 2; column-gap: 22px; }
   main { padding-top: 22px; } h1 { font-size: 25px; }
 }
 @media (max-width: 480px) { nav ul { columns: 1; } section > h2 { font-size: 19px; } }
 @media print {
   @page { margin: 18mm 16mm; }
-  body { display: block; max-width: none; padding: 0; font-size: 10.5pt; } nav { display: none; }
+  body { display: block; max-width: none; padding: 0; font-size: 10.5pt; }
+  nav, #walk { display: none; }
   main { max-width: none; padding: 0; } a { color: inherit; }
   figure, tr, .banner { break-inside: avoid; } h2 { break-after: avoid; }
   .scroll { overflow: visible; }

@@ -24,10 +24,11 @@ FLOORS = [
      "detectors", "audit", "metric_rows", "judge", "earlier_work", "rankings",
      "lesion_encoder", "health", "gan_observer", "gan_runs", "launcher", "gan_table", "obedience",
      "segmentation", "translation", "quiz", "scores", "power",
+     "walk_strips",
      "extras", "filters", "tuning", "study_tables", "traps"},
     {"graph", "parameters", "executed_copy", "execution", "run_lock", "run_places", "pipeline",
      "lanes",
-     "report", "report_data", "report_style", "report_tables", "report_pictures",
+     "report", "report_data", "report_style", "report_tables", "report_pictures", "report_walks",
      "doctor", "notebook", "arguments",
      "export", "train_command", "__main__"},
 ]  # fmt: skip
