@@ -12,10 +12,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from .errors import CheckpointError
-from .files import UNFINISHED, write_atomic
+from .files import UNFINISHED, sha256_arrays, write_atomic
 
 NAME = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -95,6 +96,13 @@ def load(folder: Path) -> dict[str, Any]:
     raise CheckpointError(
         f"{folder} holds no checkpoint: train first (nbhelpers train, or the GAN's notebook)."
     )
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the weights in `folder`'s checkpoint, whatever else stands in it (seconds)."""
+    weights = load(folder)["training"]["gan"]
+    names = np.array(sorted(weights))
+    return sha256_arrays(names, *(weights[name].numpy() for name in names))
 
 
 def read(path: Path) -> dict[str, Any]:

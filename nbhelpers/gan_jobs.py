@@ -11,7 +11,6 @@ import torch
 from . import checkpoints, splits
 from .config import IMAGE_SIZES, check_size, mix
 from .errors import CheckpointError, DataError, TrainingError, UsageError, one_of
-from .files import sha256_file
 from .gans import GAN, GANS
 from .prepare import Prepared
 from .training_images import Budget
@@ -106,7 +105,7 @@ class Job:
             "order": self.budget(gan).order,
             "classes": list(prepared.classes),
             "data": prepared.manifest["sha256"]["images.npy"],
-            "start_from": "" if start_from is None else sha256_file(start_from / checkpoints.NAME),
+            "start_from": "" if start_from is None else checkpoints.weights_sha256(start_from),
         }
         if gan.translates:
             known["masks"] = prepared.manifest["sha256"]["masks.npy"]

@@ -111,3 +111,15 @@ def test_killed_at_any_moment_a_checkpoint_is_loadable(tmp_path):
         loaded = checkpoints.load(folder)
         assert loaded["number"] in (written, written + 1, written - 1)
         assert (loaded["weights"] == loaded["number"]).all()
+
+
+def test_weights_are_known_whatever_the_clock_said(tmp_path):
+    """The same training in another folder, on another day, is the same base to start from."""
+    weights = {"a": torch.ones(2), "b": torch.zeros(3)}
+    for name, seconds in (("one", 1.0), ("other", 2.0)):
+        (tmp_path / name).mkdir()
+        checkpoints.save(tmp_path / name, {"training": {"gan": weights}, "seconds": seconds})
+    one, other = (checkpoints.weights_sha256(tmp_path / name) for name in ("one", "other"))
+    assert one == other
+    checkpoints.save(tmp_path / "one", {"training": {"gan": weights | {"b": torch.ones(3)}}})
+    assert checkpoints.weights_sha256(tmp_path / "one") != one

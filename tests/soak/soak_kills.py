@@ -89,7 +89,8 @@ class Killer:
     end in the run that nobody kills."""
 
     def __init__(self, undisturbed: Path):
-        self.undisturbed, self.random, self.kills = undisturbed, random.Random(0), 0
+        self.undisturbed, self.random = undisturbed, random.Random(0)
+        self.kills = self.finished = 0
         self.names = [node.name for node in NODES]
 
     def seconds(self, name: str) -> float:
@@ -101,7 +102,7 @@ class Killer:
     def due(self, name: str) -> bool:
         """Whether a kill is wanted: where a notebook was too fast, the next ones get its share, and
         the last four are there for what is missing then."""
-        share = (self.names.index(name) + 1) / (len(self.names) - 4)
+        share = (self.names.index(name) + 1) / (len(self.names) - 4) + self.finished
         return self.kills < min(1.0, share) * KILLS_OF_RUNS
 
     def follow(self, place: Path) -> bool:
@@ -112,7 +113,7 @@ class Killer:
         while process.poll() is None:
             name = running(log.read_text()[past:])
             if name and name != seen:
-                seen, moment = name, self.random.uniform(0, self.seconds(name))
+                seen, moment = name, self.random.uniform(0, 0.9 * self.seconds(name))
                 end = time.monotonic() + moment if self.due(name) else math.inf
             if name and time.monotonic() > end:
                 family = process.children(recursive=True)
@@ -129,19 +130,19 @@ class Killer:
 def test_kills_of_whole_runs(tmp_path, count):
     """The course at preset smoke, killed in every notebook, beside one that nobody kills and that
     must not grow or leave anything behind."""
-    whole, finished = course(tmp_path / "whole"), 0
+    whole = course(tmp_path / "whole")
     sampled = Sampled(whole)
     sampled.start()
     killer = Killer(tmp_path / "whole" / RUN)
     while killer.kills < KILLS_OF_RUNS:
-        while not killer.follow(tmp_path / f"été {finished}"):
+        while not killer.follow(tmp_path / f"été {killer.finished}"):
             pass
-        finished += 1
+        killer.finished += 1
     assert whole.wait() == 0, (tmp_path / "whole" / "log.txt").read_text()[-3000:]
     sampled.join()
     assert psutil.wait_procs(sampled.family, timeout=30)[1] == [], "a process outlived its run"
     assert max(sampled.grown()) < 1.1, sampled.grown()
-    for place in [tmp_path / f"été {n}" for n in range(finished)]:
+    for place in [tmp_path / f"été {n}" for n in range(killer.finished)]:
         for left in place.rglob(".*.unfinished"):  # of the last day, which a later run removes
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         files = refuse_unlike(tmp_path / "whole" / RUN, place / RUN, BY_THE_CLOCK)
