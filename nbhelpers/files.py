@@ -135,7 +135,10 @@ def existing(place: Path) -> Path:
 def refuse_full_disk(
     folder: Path, needed: int, error: type[NbhelpersError] = DataError, what: str = ""
 ) -> None:
-    """Raises `error` when the disk of `folder` has fewer bytes free than `needed`."""
+    """Raises `error` when the disk of `folder` has fewer bytes free than `needed`. Of a folder that
+    cannot be written the first write tells."""
+    if not os.access(folder, os.W_OK):
+        return
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise error(

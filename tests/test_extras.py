@@ -168,7 +168,7 @@ def test_sets_that_do_not_fit_are_refused(tmp_path):
     with pytest.raises(MetricError, match="sample again from a GAN of this size"):
         read_pool(path, prepared, 0)
     np.savez(path, images=large[:, :32, :32])
-    with pytest.raises(DataError, match="no labels: a classifier cannot learn"):
+    with pytest.raises(DataError, match="no labels, which a classifier learns from"):
         read_pool(path, prepared, 0)
     np.savez(tmp_path / "evil.npz", images=np.array([print], dtype=object))
     with pytest.raises(DataError, match=r"evil\.npz is no synthetic set"):

@@ -115,7 +115,7 @@ def test_40_and_before_a_photograph_is_read_or_an_encoder_trained(
 ):
     for work in ("pictures.read_image", "lesion_encoder.train"):
         monkeypatch.setattr(f"nbhelpers.{work}", lambda *_, **__: pytest.fail("too late"))
-    with disk(tmp_path / "disk", "900m", read_only=True) as folder:
+    with disk(tmp_path / "disk", read_only=True) as folder:
         with pytest.raises(NbhelpersError, match=r"p could not be written \(Read-only"):
             prepare.prepare(raw, folder / "p", 64)
         call = ["train", "dcgan", "--data", str(prepared.folder), "--run", str(folder / "r")]
