@@ -69,10 +69,7 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is missing: run the step that writes it first.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # or not UTF-8, or without end
+    except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or without end
         raise DataError(
             f"{path} is not valid JSON ({error}): delete it and run the step again."
         ) from error
