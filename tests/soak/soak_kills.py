@@ -31,9 +31,11 @@ from nbhelpers.graph import NODES
 KILLS, KILLS_OF_RUNS = 200, 50
 RUN = "runs/smoke-phantom-64"
 # What depends on the clock or the folder: executed cells and their states, a training that lasts as
-# long as another, two figures of seconds; and features that are only kept to save time
-BY_THE_CLOCK = ("notebooks/", "state/", "features/",
-                "gans/progan/experiment/plain_at_equal_minutes/", "figures/13_points.png",
+# long as another (and was begun with another length before a kill), two figures of seconds; and
+# features that are only kept to save time
+CLOCKED = "plain_at_equal_minutes"
+BY_THE_CLOCK = ("notebooks/", "state/", "features/", f"gans/progan/experiment/{CLOCKED}/",
+                f"gans/progan/experiment/replaced/{CLOCKED}.", "figures/13_points.png",
                 "figures/16_arms.png")  # fmt: skip
 # Every training is forked from a process that has imported torch: a kill costs no start of Python
 FORKS = multiprocessing.get_context("forkserver")
