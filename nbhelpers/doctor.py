@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what imports torch is tried, and may not be there
 
 # Bytes that a whole run writes below runs/ at 64 px, and bytes of memory at its worst moment. The
 # first two were seen on phantoms and rounded up; full is reckoned from the weights of its networks
-NEEDS = {"smoke": (1e9, 2e9), "laptop": (5e9, 3e9), "full": (30e9, 8e9)}
+NEEDS = {"smoke": (1e9, 2e9), "laptop": (5e9, 4e9), "full": (30e9, 8e9)}
 MISSING = "missing"
 DOWNLOADED = ("ham10000", "digits")  # data that `nbhelpers download` fetches
 OPENED = 200  # photographs of the data set that is asked for, to see whether they are whole
