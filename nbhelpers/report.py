@@ -32,8 +32,10 @@ GLANCE = (
     ("copies", "Are they copies?", ("20_nearest", "21_neighbours"), ()),
     ("costs", "What they cost", (), ("gans",)),
 )
-ANSWERED = {"verdict", *(f"{side}_{end}" for side in ("bar", "placebo") for end in ("low", "high"))}
-ANSWERED |= {"against_bar", "against_placebo"}
+AGAINST = {
+    "bar": "the best recipe on photographs alone",
+    "placebo": "duplicated photographs in their places",
+}
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -117,15 +119,16 @@ def _answer(text: str) -> str:
     """The verdict on generated images as a sentence; "" for a table without it."""
     rows = csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
     row = next((row for row in rows if row.get("arm") == "synthetic"), None)
-    if row is None or not row.keys() >= ANSWERED:
+    if row is None or not row.get("verdict"):
         return ""
-    against = [
-        f"{float(row[f'against_{what}']):+.1f} points ({float(row[f'{what}_low']):+.1f} to "
-        f"{float(row[f'{what}_high']):+.1f}) against {told}"
-        for what, told in (("bar", "the best recipe on photographs alone"),
-                           ("placebo", "duplicated photographs in their places"))
-    ]  # fmt: skip
-    said = f"Balanced accuracy by lesion: {' and '.join(against)}.".replace("-", "−")
+    against = []
+    for side, told in AGAINST.items():
+        cells = [row.get(name) for name in (f"against_{side}", f"{side}_low", f"{side}_high")]
+        if all(cells):  # an arm that was not trained leaves them empty
+            value, low, high = (f"{float(cell):+.1f}" for cell in cells)
+            against.append(f"{value} points ({low} to {high}) against {told}")
+    said = f"Balanced accuracy by lesion: {' and '.join(against)}." if against else ""
+    said = said.replace("-", "−")
     note = f" {row['note'][:1].upper()}{row['note'][1:]}." if row.get("note") else ""
     return f'<p class="answer"><b>{escape(row["verdict"])}.</b> {escape(said + note)}</p>'
 

@@ -123,6 +123,14 @@ def test_the_answer_is_a_sentence_before_it_is_a_table(run_folder):
     assert page.count("<img") == 5  # each figure once, wherever it stands
 
 
+def test_an_answer_without_a_placebo_says_what_it_has(run_folder):
+    """A run whose placebo was not trained has empty cells there."""
+    text = VERDICT.replace("0.25,-1,1.5,", ",,,")
+    (run_folder / "tables" / "22_verdicts.csv").write_text(text)
+    answer = re.search(r'<p class="answer">(.*?)</p>', write_report(run_folder).read_text())[1]
+    assert "against the best recipe" in answer and "duplicated" not in answer
+
+
 def test_a_large_figure_is_made_small(run_folder):
     noise = np.random.default_rng(0).integers(0, 256, (900, 1800, 3), dtype=np.uint8)
     Image.fromarray(noise).save(run_folder / "figures" / "20_noise.png")
