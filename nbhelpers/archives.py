@@ -1,6 +1,5 @@
 """Zip and tar archives, unpacked without trusting them: checked as a whole, moved as a whole."""
 
-import glob
 import lzma
 import os
 import shutil
@@ -15,7 +14,7 @@ from pathlib import Path, PureWindowsPath
 from typing import IO
 
 from .errors import DownloadError
-from .files import UNFINISHED, refuse_full_disk, remove_unfinished
+from .files import draft_of, refuse_full_disk
 from .progress import progress
 
 MAX_FILES = 500_000
@@ -45,18 +44,17 @@ def extract(archive: Path, to: Path) -> Path:
     `MAX_FILES`, `MAX_BYTES` or `MAX_RATIO`.
     """
     archive, to = Path(archive), Path(to)
-    building = to.with_name(f".{to.name}.{os.getpid()}{UNFINISHED}")
-    remove_unfinished(to.parent, f".{glob.escape(to.name)}.*")
+    draft = draft_of(to)
     try:
         with _entries(archive) as entries:
             members = list(_checked(archive, entries))
             _refuse_unusable(archive, to, sum(member.bytes for member in members))
-            building.mkdir(parents=True)
+            draft.mkdir(parents=True)
             for member in progress(members, f"unpacking {archive.name}", unit="files"):
-                _write(member, building)
+                _write(member, draft)
         if to.exists():
             to.rmdir()
-        os.replace(building, to)
+        os.replace(draft, to)
     except BROKEN as error:
         raise DownloadError(
             f"{archive} is damaged ({error}): delete it and download it again."
@@ -66,7 +64,7 @@ def extract(archive: Path, to: Path) -> Path:
             f"{archive} could not be unpacked into {to} ({error}): choose another folder."
         ) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
     return to
 
 

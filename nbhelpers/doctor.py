@@ -1,13 +1,12 @@
 """What this machine has and lacks, tried and not merely looked up."""
 
 import argparse
-import importlib.metadata
+import functools
 import os
 import platform
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,13 @@ from typing import TYPE_CHECKING
 
 from .errors import NbhelpersError
 from .files import existing, sha256_file
+from .hosted import requirements, version
 
 if TYPE_CHECKING:  # what imports torch is tried, and may not be there
     from .config import Paths
     from .datasets import RawDataset
+
+    Reader = Callable[[str, Path], RawDataset]
 
 # Bytes that a whole run writes below runs/ at 64 px, and bytes of memory at its worst moment. The
 # first two were seen on phantoms and rounded up; full is reckoned from the weights of its networks
@@ -88,13 +90,20 @@ def examine(root: Path | None = None, plan: Plan | None = None) -> list[Finding]
 def _checks(
     root: Path, plan: Plan, where: "Paths"
 ) -> list[tuple[str, Callable[[], Iterator[Finding]]]]:
+    @functools.cache
+    def raw(name: str, folder: Path) -> "RawDataset":
+        """A data set, read once however many checks ask for it."""
+        from .datasets import read
+
+        return read(name, folder)
+
     return [
         ("torchvision", _operators),
         ("device", lambda: _device(plan)),
-        ("room", lambda: _room(root, plan, where)),
+        ("room", lambda: _room(plan, where, raw)),
         ("kernel", lambda: _kernel(root)),
         ("folders", lambda: _folders(root, where)),
-        ("data", lambda: _data(root, plan, where)),
+        ("data", lambda: _data(root, plan, where, raw)),
         ("weights", _weights),
     ]
 
@@ -105,22 +114,16 @@ def _python() -> Finding:
 
 
 def _packages() -> Iterator[Finding]:
-    """Every package that `pyproject.toml` asks for, with its version."""
+    """Every package that is asked for, with its version."""
     try:
         from packaging.requirements import Requirement
     except ImportError:
         yield Finding("packaging", MISSING, "pip install packaging")
         return
-    with open(Path(__file__).parents[1] / "pyproject.toml", "rb") as file:
-        wanted = tomllib.load(file)["project"]["dependencies"]
-    for requirement in map(Requirement, wanted):
-        try:
-            version = importlib.metadata.version(requirement.name)
-        except importlib.metadata.PackageNotFoundError:
-            yield Finding(requirement.name, MISSING, f'pip install "{requirement}"')
-            continue
-        fits = requirement.specifier.contains(version, prereleases=True)
-        yield Finding(requirement.name, version, "" if fits else f'pip install "{requirement}"')
+    for name, wanted in requirements().items():
+        found = version(name)
+        fits = found and Requirement(wanted).specifier.contains(found, prereleases=True)
+        yield Finding(name, found or MISSING, "" if fits else f'pip install "{wanted}"')
 
 
 def _operators() -> Iterator[Finding]:
@@ -152,7 +155,7 @@ def _device(plan: Plan) -> Iterator[Finding]:
         yield Finding("preset full", "no GPU", "expect days: laptop takes minutes", required=False)
 
 
-def _room(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
+def _room(plan: Plan, where: "Paths", raw: "Reader") -> Iterator[Finding]:
     """Memory, and room on the disks of the runs and of the data, against what the plan needs."""
     import psutil
 
@@ -161,7 +164,7 @@ def _room(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
     free = psutil.virtual_memory().available
     yield _amount("memory free", free, memory, f"close other programs{smaller}")
     run *= plan.image_size / 64
-    data = 0.0 if where.prepared.exists() else _images(plan, where) * plan.image_size**2 * 4
+    data = 0.0 if where.prepared.exists() else _images(plan, where, raw) * plan.image_size**2 * 4
     runs, below = existing(where.run), existing(where.prepared)
     if runs.stat().st_dev == below.stat().st_dev:
         run, data = run + data, 0.0
@@ -180,15 +183,15 @@ def _room(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
         )
 
 
-def _images(plan: Plan, where: "Paths") -> int:
+def _images(plan: Plan, where: "Paths", raw: "Reader") -> int:
     """How many photographs the plan's data set has; 0 where that is not known yet."""
     from .config import preset
-    from .datasets import BUILT_IN, read
+    from .datasets import BUILT_IN
 
     if plan.dataset in BUILT_IN:
         return preset(plan.preset).phantom_images
     try:
-        return len(read(plan.dataset, where.raw).table)
+        return len(raw(plan.dataset, where.raw).table)
     except NbhelpersError:
         return 0
 
@@ -226,8 +229,8 @@ def data_folder(root: Path) -> Path:
     return Path(os.environ.get("NBHELPERS_DATA", root / "data"))
 
 
-def _data(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
-    from .datasets import BUILT_IN, READERS, read
+def _data(root: Path, plan: Plan, where: "Paths", raw: "Reader") -> Iterator[Finding]:
+    from .datasets import BUILT_IN, READERS
     from .prepare import load_prepared
 
     for name in BUILT_IN:
@@ -238,7 +241,7 @@ def _data(root: Path, plan: Plan, where: "Paths") -> Iterator[Finding]:
         if name == "folder" and not planned:
             continue
         try:
-            yield _photographs(name, read(name, place), planned)
+            yield _photographs(name, raw(name, place), planned)
         except NbhelpersError as error:
             fetched = f"nbhelpers download {name}, or " * (name in DOWNLOADED)
             remedy = f"{fetched}--source DIR with a copy of yours (data/README.md)"

@@ -105,23 +105,30 @@ def names_a_folder(name: str) -> bool:
     return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
+def draft_of(to: Path) -> Path:
+    """Where this process builds the folder `to`: beside it, and not there yet. What killed
+    processes have left of theirs is removed."""
+    remove_unfinished(to.parent, f".{glob.escape(to.name)}.*")
+    draft = to.with_name(f".{to.name}.{os.getpid()}{UNFINISHED}")
+    shutil.rmtree(draft, ignore_errors=True)
+    return draft
+
+
 @contextmanager
 def whole_folder(to: Path) -> Iterator[Path]:
     """A new folder to fill, which takes the place of `to` when the block ends well; otherwise `to`
     is left as it was. DataError when the disk refuses."""
-    building = to.with_name(f".{to.name}.{os.getpid()}{UNFINISHED}")
-    shutil.rmtree(building, ignore_errors=True)
-    remove_unfinished(to.parent, f".{glob.escape(to.name)}.*")
+    draft = draft_of(to)
     try:
-        building.mkdir(parents=True)
-        yield building
-        _swap(building, to)
+        draft.mkdir(parents=True)
+        yield draft
+        _swap(draft, to)
     except OSError as error:
         raise DataError(
             f"{to} could not be written ({error.strerror}): free space or choose another (--to)."
         ) from error
     finally:
-        shutil.rmtree(building, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def existing(place: Path) -> Path:

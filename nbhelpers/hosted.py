@@ -45,15 +45,27 @@ def ready(drive: bool = False) -> None:
 def lacking() -> list[str]:
     """What pyproject.toml asks for and is not installed. UsageError where that is one of
     `BROUGHT`."""
-    with open(ROOT / "pyproject.toml", "rb") as file:
-        wanted = tomllib.load(file)["project"]["dependencies"]
-    names = {re.match(r"[\w-]+", requirement)[0]: requirement for requirement in wanted}
-    missing = {name: text for name, text in names.items() if not _version(name)}
+    missing = {name: wanted for name, wanted in requirements().items() if not version(name)}
     if gone := [name for name in BROUGHT if name in missing]:
         raise UsageError(
             f"this machine brings no {gone[0]}: choose a runtime with it, one made for PyTorch."
         )
     return list(missing.values())
+
+
+def requirements() -> dict[str, str]:
+    """What pyproject.toml asks for: each package's name and its whole line."""
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        wanted = tomllib.load(file)["project"]["dependencies"]
+    return {re.match(r"[\w-]+", line)[0]: line for line in wanted}
+
+
+def version(package: str) -> str:
+    """The version that is installed, "" where none is."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def install(packages: list[str]) -> None:
@@ -63,7 +75,7 @@ def install(packages: list[str]) -> None:
     print(f"installing {', '.join(packages)}")
     with tempfile.TemporaryDirectory() as folder:
         held = Path(folder) / "held.txt"
-        held.write_text("".join(f"{name}=={_version(name)}\n" for name in BROUGHT))
+        held.write_text("".join(f"{name}=={version(name)}\n" for name in BROUGHT))
         pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(held)]
         subprocess.run([*pip, *packages], check=True)
 
@@ -90,13 +102,6 @@ def keep_in_drive(root: Path = ROOT) -> Path:
         runs.symlink_to(home / "runs", target_is_directory=True)
     print(f"data and runs are kept in {home}")
     return home
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
 
 
 def _found(module: str) -> bool:

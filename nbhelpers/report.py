@@ -25,13 +25,6 @@ KINDS = {
     "outdated": "warn",
     "unknown": "warn",
 }
-# What comes before the notebooks: name, heading, figures and tables of a run
-GLANCE = (
-    ("pictures", "What the GANs draw", ("20_grid",), ()),
-    ("measures", "How near to photographs", ("23_gans", "21_three_columns"), ()),
-    ("copies", "Are they copies?", ("20_nearest", "21_neighbours"), ()),
-    ("costs", "What they cost", (), ("gans",)),
-)
 AGAINST = {
     "bar": "the best recipe on photographs alone",
     "placebo": "duplicated photographs in their places",
@@ -58,16 +51,13 @@ def write_report(run_folder: Path) -> Path:
         raise DataError(f"{folder} holds no run: name the folder that `nbhelpers run` wrote.")
     found = sections(folder)
     about = facts(found, folder)
-    parts = [_header(about, found), _verdict(folder, about, found)]
-    parts += [_glance(*block, folder, about, found) for block in GLANCE[:1]]
-    parts += [_walk(folder, about)]
-    parts += [_glance(*block, folder, about, found) for block in GLANCE[1:]]
+    blocks = _blocks(folder, found)
+    parts = [_header(about, found)]
+    parts += [_block(*block, about) for block in blocks]
     parts += [_overview(found)]
     parts += [_section(section, about) for section in found if section.shown]
     title, main = escape(_headline(about)), "\n".join([*parts, _footer(about)])
-    blocks = [("verdict", "The answer"), *(b[:2] for b in GLANCE), ("notebooks", "Notebooks")]
-    blocks.insert(2, ("walk", "Walk through a GAN"))
-    beginning = [(name, told) for name, told in blocks if f'<section id="{name}">' in main]
+    beginning = [*(block[:2] for block in blocks), ("notebooks", "Notebooks")]
     page = PAGE.format(title=title, style=STYLE, contents=_contents(beginning, found), main=main)
     return write_atomic(folder / "report.html", page.encode())
 
@@ -100,19 +90,35 @@ def _label(about: dict[str, str]) -> str:
     return f'<p class="label">{escape(" · ".join(said))}</p>' if said else ""
 
 
-def _verdict(folder: Path, about: dict[str, str], found: list[Section]) -> str:
+def _blocks(folder: Path, found: list[Section]) -> list[tuple[str, ...]]:
+    """What a supervisor looks at before the notebooks: name, heading and body of all that is there.
+    Figures are taken out of their sections."""
+    blocks = [
+        ("verdict", "Do the GAN images help?", _verdict(folder, found)),
+        ("pictures", "What the GANs draw", _taken(found, "20_grid")),
+        ("walk", "Walk through a GAN", _walk(folder)),
+        ("measures", "How near to photographs", _taken(found, "23_gans", "21_three_columns")),
+        ("copies", "Are they copies?", _taken(found, "20_nearest", "21_neighbours")),
+        ("costs", "What they cost", _costs(folder)),
+    ]
+    return [block for block in blocks if block[-1]]
+
+
+def _block(name: str, heading: str, body: str, about: dict[str, str]) -> str:
+    return f'<section id="{name}"><h2>{heading}</h2>{_label(about)}{body}</section>'
+
+
+def _verdict(folder: Path, found: list[Section]) -> str:
     """Verdicts of notebook 22, a sentence and a picture first, else the first rows of its numbers,
     else that there are none."""
     verdicts, numbers = folder / "tables" / f"{VERDICTS}.csv", folder / "classifier.csv"
     if verdicts.exists():
         text = read_text(verdicts)
-        body = _answer(text) + _taken("22_forest", found) + _table("Verdicts", text)
-    elif numbers.exists():
+        return _answer(text) + _taken(found, "22_forest") + _table("Verdicts", text)
+    if numbers.exists():
         first = "\n".join(read_text(numbers).splitlines()[:13])
-        body = _table("First rows of the classifier comparison", first)
-    else:
-        body = "<p>There is no verdict yet: notebook 22 has not been run to its end.</p>"
-    return f'<section id="verdict"><h2>Do the GAN images help?</h2>{_label(about)}{body}</section>'
+        return _table("First rows of the classifier comparison", first)
+    return "<p>There is no verdict yet: notebook 22 has not been run to its end.</p>"
 
 
 def _answer(text: str) -> str:
@@ -133,41 +139,27 @@ def _answer(text: str) -> str:
     return f'<p class="answer"><b>{escape(row["verdict"])}.</b> {escape(said + note)}</p>'
 
 
-def _glance(
-    name: str,
-    heading: str,
-    figures: tuple[str, ...],
-    tables: tuple[str, ...],
-    folder: Path,
-    about: dict[str, str],
-    found: list[Section],
-) -> str:
-    """What a supervisor looks at before the notebooks: figures taken out of their sections."""
-    parts = [_taken(figure, found) for figure in figures]
-    there = [folder / f"{table}.csv" for table in tables if (folder / f"{table}.csv").exists()]
-    parts += [_table(words(path.stem), read_text(path)) for path in there]
-    if not any(parts):
-        return ""
-    return f'<section id="{name}"><h2>{heading}</h2>{_label(about)}{"".join(parts)}</section>'
-
-
-def _walk(folder: Path, about: dict[str, str]) -> str:
+def _walk(folder: Path) -> str:
     try:
-        body = walks_html(folder)
+        return walks_html(folder)
     except DataError as error:
-        body = _trouble(str(error))
-    heading = f"<h2>Walk through a GAN</h2>{_label(about)}"
-    return f'<section id="walk">{heading}{body}</section>' if body else ""
+        return _trouble(str(error))
 
 
-def _taken(stem: str, found: list[Section]) -> str:
-    """The figure of that name, no longer in its notebook's section; "" where it is not there."""
-    for section in found:
-        for path in section.figures:
-            if path.stem == stem:
-                section.figures.remove(path)
-                return _figure(path)
-    return ""
+def _costs(folder: Path) -> str:
+    table = folder / "gans.csv"
+    return _table("gans", read_text(table)) if table.exists() else ""
+
+
+def _taken(found: list[Section], *stems: str) -> str:
+    """The figures of those names that are there, no longer in their notebooks' sections."""
+    taken = []
+    for stem in stems:
+        for section in found:
+            named = [path for path in section.figures if path.stem == stem]
+            section.figures = [path for path in section.figures if path.stem != stem]
+            taken += map(_figure, named)
+    return "".join(taken)
 
 
 def _overview(found: list[Section]) -> str:

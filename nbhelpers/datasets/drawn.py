@@ -1,15 +1,13 @@
 """Data sets that a program draws: their folder is whole, or not there."""
 
-import glob
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DataError
-from ..files import UNFINISHED, read_json, remove_unfinished
+from ..files import draft_of, read_json
 
 Settings = dict[str, int]
 
@@ -31,11 +29,9 @@ class Drawn:
         folder = Path(folder).expanduser().absolute()
         if self.is_complete(folder):
             return folder
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        remove_unfinished(folder.parent, f".{glob.escape(folder.name)}.*")
-        draft = Path(tempfile.mkdtemp(UNFINISHED, f".{folder.name}.", folder.parent))
+        draft = draft_of(folder)
         try:
-            draft.chmod(0o755)
+            draft.mkdir(parents=True)
             write(draft, self.settings)
             self._move(draft, folder)
         finally:
