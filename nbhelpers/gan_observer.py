@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from . import checkpoints, gan_folders, health, sampling
+from . import checkpoints, gan_folders, health, loggers, sampling
 from .files import write_atomic
 from .plots import tile
 from .progress import reporter
@@ -21,6 +21,7 @@ SHORT, SHORT_MOMENTS = 2_000, 4  # ...and in a training of fewer images than thi
 EVERY = 2  # of those moments is also examined
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 HEALTH = "health.csv"
+COUNTS = ("step", "images")  # columns of the history that are no results
 
 
 class Observer:
@@ -41,6 +42,7 @@ class Observer:
         self.tell = reporter(f"training {folder.name}", total, "images", training.images_seen)
         self.health = _known_health(folder, training.images_seen)
         self.sheet = _last_sheet(folder, training.images_seen)
+        self.loggers = loggers.asked_for(folder, config, training.images_seen)
         if training.step == 0:
             self.picture(training)
 
@@ -61,6 +63,8 @@ class Observer:
         if training.stopping or time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS:
             self.save(training)
         row = training.history[-1] if training.history else {}
+        if training.at_log_point:
+            self.log(training, {name: value for name, value in row.items() if name not in COUNTS})
         losses = [f"{name}={value:.2f}" for name, value in row.items() if name[:2] in ("d_", "g_")]
         self.tell(training.images_seen, " ".join(losses))
 
@@ -70,6 +74,8 @@ class Observer:
         before, self.sheet = self.sheet, tile(images, self.columns)
         path = self.folder / "samples" / f"{training.images_seen:09d}.png"
         sampling.write_picture(path, Image.fromarray(self.sheet))
+        for logger in self.loggers:
+            logger.picture(training.images_seen, self.sheet)
         self.drift = (
             np.nan if before is None else float(np.abs(self.sheet - 1.0 * before).mean() / 255)
         )
@@ -81,10 +87,19 @@ class Observer:
         found = self.taken(training.gan, training.budget.seed + 3)
         row = {"images": training.images_seen, **found, "drift": self.drift}
         self.health.append(row)
+        self.log(training, {f"health/{name}": value for name, value in found.items()})
         if health.best(self.health) is row:
             state = {"config": self.config, "images": training.images_seen, "seconds": self.seconds}
             weights = {"gan": training.gan.state_dict()}
             checkpoints.write(self.folder / checkpoints.BEST, state | {"training": weights})
+
+    def log(self, training: Training, values: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.numbers(training.images_seen, values)
+
+    def close(self) -> None:
+        for logger in self.loggers:
+            logger.close()
 
     def save(self, training: Training) -> None:
         """Writes history and health, then the checkpoint: a kill in between loses none of them."""

@@ -47,10 +47,19 @@ def train_run(
     TrainingDiverged when a loss stops being finite; TrainingError when another process trains in
     `folder`, and, with a batch size to try, when the GPU's memory does not suffice.
     """
-    rows = job.rows(prepared)
-    training = _training(job, prepared, rows, device)
+    training = _training(job, prepared, device)
+    config = job.identity(training.gan, prepared, start_from)
     with _the_only_one(folder):
-        return _to_the_end(training, job, prepared, rows, folder, resume, start_from, encoder)
+        _take_up(training, config, folder, resume, start_from)
+        if training.step >= training.steps and (folder / sampling.CARD).exists():
+            print(f"{folder.name}: finished at {training.images_seen} images, nothing to do")
+            return training.gan.eval()
+        groups = _lesions_seen(job, prepared, start_from)
+        if ranks.rank():
+            training.run()  # rank 0 looks and writes
+        else:
+            _train(training, job, prepared, folder, config, groups, encoder)
+    return training.gan.eval()
 
 
 @contextlib.contextmanager
@@ -67,49 +76,50 @@ def _the_only_one(folder: Path) -> Iterator[None]:
         yield
 
 
-def _to_the_end(
-    training: Training,
-    job: Job,
-    prepared: Prepared,
-    rows: np.ndarray,
-    folder: Path,
-    resume: bool,
-    start_from: Path | None,
-    encoder: Encoder | None,
-) -> GAN:
-    """What `train_run` does once the folder is its own."""
-    config = job.identity(training.gan, prepared, start_from)
+def _take_up(
+    training: Training, config: dict, folder: Path, resume: bool, start_from: Path | None
+) -> None:
+    """The training as its checkpoint left it, or at its beginning; refused where the folder, or
+    another rank, holds another training."""
     folder.mkdir(parents=True, exist_ok=True)
     if checkpoints.exists(folder):
         state = checkpoints.load(folder)
         refuse_another(state, config, folder, resume)
         training.load(state["training"])
     elif start_from is not None:
-        take_weights(training.gan, start_from, prepared.classes)
-    now = {"step": training.step, "budget": job.images, "precision": str(training.precision)}
-    ranks.refuse_others(config | now)
-    if training.step >= training.steps and (folder / sampling.CARD).exists():
-        print(f"{folder.name}: finished at {training.images_seen} images, nothing to do")
-        return training.gan.eval()
-    groups = _lesions_seen(job, prepared, rows, start_from)
-    if ranks.rank():
-        training.run()  # rank 0 looks and writes
-        return training.gan.eval()
+        take_weights(training.gan, start_from, tuple(config["classes"]))
+    budget, precision = training.budget.images, str(training.precision)
+    ranks.refuse_others(config | {"step": training.step, "budget": budget, "precision": precision})
+
+
+def _train(
+    training: Training,
+    job: Job,
+    prepared: Prepared,
+    folder: Path,
+    config: dict,
+    groups: set[str],
+    encoder: Encoder | None,
+) -> None:
+    """Trains, looks on the way, and leaves everything behind."""
     write_atomic(folder / sampling.GROUPS, "\n".join(sorted(groups)).encode())
     if training.gan.masks is not None:
         sampling.write_masks(folder, training.gan.masks)
     with ranks.alone():
         taken = health.of(prepared, job, training.gan, encoder)
         observer = Observer(training, config, folder, taken)
-    _play(training, observer)
+    try:
+        _play(training, observer)
+    finally:
+        observer.close()
     with ranks.alone():
         _finish(training, job, prepared, observer, groups)
-    return training.gan.eval()
 
 
-def _training(job: Job, prepared: Prepared, rows: np.ndarray, device: torch.device) -> Training:
-    """The job's GAN before its first step, on the images of `rows`."""
-    gan, labels = job.build(prepared), prepared.table["label"].to_numpy()[rows]
+def _training(job: Job, prepared: Prepared, device: torch.device) -> Training:
+    """The job's GAN before its first step."""
+    gan, rows = job.build(prepared), job.rows(prepared)
+    labels = prepared.table["label"].to_numpy()[rows]
     masks = ()
     if gan.translates:
         gan.masks = _some_masks(job, prepared, rows)
@@ -200,13 +210,13 @@ def _set_aside(folder: Path, found: list[str]) -> None:
     print(f"kept as {aside.parent.name}/{aside.name}")
 
 
-def _lesions_seen(job: Job, prepared: Prepared, rows: np.ndarray, start_from: Path | None) -> set:
+def _lesions_seen(job: Job, prepared: Prepared, start_from: Path | None) -> set[str]:
     """The lesions behind this GAN's weights, those of the GAN it starts from included.
 
     LeakageError when one of them is held out in this fold.
     """
     group = prepared.table["group_id"].to_numpy()
-    seen = set(group[rows])
+    seen = set(group[job.rows(prepared)])
     if start_from is not None:
         seen |= sampling.training_groups(start_from)
         part = splits.parts(prepared.table, job.fold)

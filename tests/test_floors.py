@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "nbhelpers"
 FLOORS = [
     {"errors", "files", "records",
      "images", "progress", "config", "locks", "download", "archives", "ranks",
-     "orphans", "hosted"},
+     "orphans", "hosted", "loggers"},
     {"datasets", "pictures", "near_duplicates", "splits", "prepare", "mask_edits",
      "tasks", "row_order"},
     {"losses", "blocks", "unet", "augment", "classic_augmentation"},
