@@ -75,9 +75,9 @@ def count(request) -> Callable[..., None]:
 
     def add(what: str, how_many: int = 1) -> None:
         counts[what] += how_many
+        request.node.user_properties[:] = counts.items()  # now: a report travels before teardown
 
-    yield add
-    request.node.user_properties += counts.items()
+    return add
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
