@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from tqdm import tqdm
 
@@ -14,8 +14,7 @@ SECONDS_BETWEEN_LINES = 5.0
 
 def headless() -> bool:
     """True where a moving bar would only fill a log: under the runner, in a pipe, in CI."""
-    in_notebook = "ipykernel" in sys.modules
-    return bool(os.environ.get("NBHELPERS_HEADLESS")) or not (in_notebook or sys.stderr.isatty())
+    return bool(os.environ.get("NBHELPERS_HEADLESS")) or not (_in_notebook() or sys.stderr.isatty())
 
 
 def reporter(label: str, total: int | None, unit: str, done: int = 0) -> Callable[[int, str], None]:
@@ -39,11 +38,20 @@ def progress(
         tell(done, "")
 
 
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
+
+
+def _screen() -> TextIO:
+    """Where bars are drawn: a notebook paints what comes from stderr red, as if it were wrong."""
+    return sys.stdout if _in_notebook() else sys.stderr
+
+
 def _bar_reporter(
     label: str, total: int | None, unit: str, before: int
 ) -> Callable[[int, str], None]:
     bar = tqdm(
-        desc=label, total=total, unit=f" {unit}", initial=before, file=sys.stderr, leave=False
+        desc=label, total=total, unit=f" {unit}", initial=before, file=_screen(), leave=False
     )
 
     def tell(done: int, note: str) -> None:

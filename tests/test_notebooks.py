@@ -70,13 +70,51 @@ def test_the_bootstrap_is_the_same_everywhere(path):
 
 
 def test_they_stay_short(path):
-    lengths = [
-        sum(bool(line.strip()) for line in cell.splitlines()) for cell in cells(path, "code")
-    ]
-    assert sum(lengths) <= 126
-    assert statistics.median(lengths) <= 10
+    shown = for_students(path)
+    code = [cell.source.splitlines() for cell in shown if cell.cell_type == "code"]
+    lengths = [sum(bool(line.strip()) for line in lines) for lines in code]
+    assert sum(lengths) <= 120
+    assert statistics.median(lengths) <= 8
     assert max(lengths) <= 30
-    assert len(nbformat.read(path, 4).cells) <= 36
+    assert len(shown) <= 35
+
+
+def for_students(path: Path) -> list[nbformat.NotebookNode]:
+    """The cells that `make exercises` leaves."""
+    return [c for c in nbformat.read(path, 4).cells if "solution" not in c.metadata.get("tags", [])]
+
+
+def test_answers_are_folded_and_can_be_taken_away(path):
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            folded = cell.source.startswith("<details><summary>")
+            assert folded == ("solution" in cell.metadata.get("tags", []))
+            assert folded == ("<details>" in cell.source)
+
+
+def test_students_need_nothing_that_is_taken_away(path):
+    shown = [cell.source for cell in for_students(path) if cell.cell_type == "code"]
+    taken = [source for source in cells(path, "code") if source not in shown]
+    made = {name for source in taken for name in names(source, ast.Store)}
+    assert not made & {name for source in shown for name in names(source, ast.Load)}
+
+
+def names(source: str, use: type) -> set[str]:
+    nodes = ast.walk(ast.parse(source))
+    return {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, use)}
+
+
+def test_make_exercises_leaves_no_answer(tmp_path):
+    """The command of the Makefile, on every notebook."""
+    recipe = (ROOT / "Makefile").read_text().partition("bin/jupyter nbconvert")[2]
+    words = recipe.partition("notebooks/*.ipynb")[0].replace("\\\n", " ").split()
+    words[words.index("--output-dir=exercises")] = f"--output-dir={tmp_path}"
+    command = [sys.executable, "-m", "nbconvert", *words, *map(str, NOTEBOOKS)]
+    subprocess.run(command, check=True, capture_output=True)
+    for path in NOTEBOOKS:
+        made = nbformat.read(tmp_path / path.name, 4)
+        assert [cell.source for cell in made.cells] == [c.source for c in for_students(path)]
+        assert '"solution"' not in (tmp_path / path.name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", GANS, ids=lambda path: path.stem)

@@ -70,6 +70,17 @@ def test_ages_are_ordered_by_median():
     assert [label.get_text() for label in axis.get_xticklabels()] == ["nv", "mel"]
 
 
+def test_a_table_without_patients_says_so_and_draws_nothing():
+    bare = TABLE.assign(age=np.nan, sex="unknown")
+    for axis, told in (
+        (plots.age_by_class(bare, "age"), "no ages are known"),
+        (plots.category_shares(bare, "sex", "sex"), "sex: no values are known"),
+    ):
+        axis.figure.draw_without_rendering()
+        assert [text.get_text() for text in axis.texts] == [told]
+        assert axis.get_title() and not axis.collections and not axis.patches
+
+
 def test_curves_have_a_line_for_every_term_of_every_player():
     terms = {"d_real": [1.0, 2], "d_fake": [1.0, 1], "g_fool": [3.0, 4]}
     history = pd.DataFrame({"step": [1, 2], "images": [8, 16], **terms})

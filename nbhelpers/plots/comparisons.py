@@ -36,7 +36,8 @@ def forest(
         _points(axis, rows, "difference", places, colour, marker, f"against {other}")
     axis.set_yticks(range(len(arms)), arms)
     axis.set_ylim(len(arms) - 0.5, -0.5)
-    axis.set(xlabel="difference in balanced accuracy (points, 95 % interval)", title=title)
+    axis.set(xlabel="difference in balanced accuracy (points, 95 % interval)", ylabel="arm")
+    axis.set_title(title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis
 
@@ -105,7 +106,7 @@ def recall_dots(recalls: dict[str, pd.DataFrame], title: str, axis: Axes | None 
     for line in range(1, len(first)):
         axis.axhline(line - 0.5, color="0.9", linewidth=1)
     axis.set_ylim(len(first) - 0.5, -0.5)
-    axis.set(xlim=(-2, 102), xlabel="recall (%, 95 % interval)", title=title)
+    axis.set(xlim=(-2, 102), xlabel="recall (%, 95 % interval)", ylabel="class", title=title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis
 
@@ -137,7 +138,7 @@ def accuracy_bars(
         axis.axvline(100 * floor, color=colour, linestyle="--", linewidth=1.2, label=label)
     axis.set_yticks(range(len(arms)), arms)
     axis.set_ylim(len(arms) - 0.5, -0.5)
-    axis.set(xlim=(0, 100), xlabel="% of test lesions", title=title)
+    axis.set(xlim=(0, 100), xlabel="accuracy on test lesions (%)", ylabel="arm", title=title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis
 
@@ -157,7 +158,7 @@ def ladder_dots(table: pd.DataFrame, chosen: str, title: str, axis: Axes | None 
     axis.set_ylim(len(table) - 0.5, -0.5)
     for label in axis.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == chosen else "normal")
-    axis.set(xlabel="balanced accuracy of validation lesions (%)", title=title)
+    axis.set(xlabel="balanced accuracy on validation lesions (%)", ylabel="arm", title=title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis
 
@@ -183,6 +184,7 @@ def learning_curve(
     axis.set_xscale("log", base=2)
     axis.set_xticks(lesions, [f"{n:,.0f}" for n in lesions])
     axis.minorticks_off()
-    axis.set(xlabel="real lesions to learn from", ylabel="balanced accuracy (%)", title=title)
+    axis.set(xlabel="number of real lesions to learn from", ylabel="balanced accuracy (%)")
+    axis.set_title(title)
     axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return axis

@@ -14,6 +14,7 @@ COLOURS = ("tab:grey", "tab:blue", "tab:orange")
 SHORT = ("real\nreal", "real\ngenerated", "generated\ngenerated")
 LINES = (("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#7f7f7f", "v"))
 ARROWS = {"higher": "↑ more alike", "lower": "↓ more alike"}
+DECIBELS = ("sharpness", "spectrum")  # distances in dB, whose names do not say so
 
 
 def three_columns(
@@ -25,7 +26,7 @@ def three_columns(
     `directions` gives each measure's label and whether higher or lower means more alike.
     """
     rows = table.set_index("metric")
-    figure, axes = _small_multiples(len(directions), 3.0)
+    figure, axes = _small_multiples(len(directions), 3.0, 2.8)
     for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=True):
         for x, (column, colour) in enumerate(zip(PAIR_COLUMNS, COLOURS, strict=True)):
             value, low, high = rows.loc[f"{metric} {column}", ["value", "low", "high"]].astype(
@@ -43,17 +44,21 @@ def three_columns(
         )
         axis.set_xticks(range(3), SHORT, fontsize=7)
         axis.set_title(f"{label}\n{ARROWS[better]}", fontsize=9)
+        axis.set_xlabel("pairs of images", fontsize=8)
+        axis.set_ylabel(label, fontsize=8)
         axis.set_xlim(-0.5, 2.9)
         axis.margins(y=0.25)
     figure.suptitle(title)
     return figure
 
 
-def floor_bars(table: pd.DataFrame, title: str, axis: Axes | None = None) -> Axes:
+def floor_bars(
+    table: pd.DataFrame, title: str, label: str = "value", axis: Axes | None = None
+) -> Axes:
     """Bars with intervals, one a row, each with its floor as a black line; rows without a value say
     why.
 
-    `table` has `name`, `value`, `low`, `high`, `floor`, `note`.
+    `table` has `name`, `value`, `low`, `high`, `floor`, `note`; `label` is the measure's name.
     """
     axis = axis or plt.subplots(figsize=(7, 0.42 * len(table) + 1.4), layout="constrained")[1]
     places = np.arange(len(table))[::-1]
@@ -74,10 +79,10 @@ def floor_bars(table: pd.DataFrame, title: str, axis: Axes | None = None) -> Axe
                 row.note, (0.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8
             )
     axis.set_yticks(places, table["name"])
-    axis.set(title=title)
+    axis.set(title=title, xlabel=label, ylabel="class")
     axis.set_ylim(-0.6, len(table) - 0.4)
     if np.isfinite(floor).any():
-        axis.legend(frameon=False, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.1))
+        axis.figure.legend(frameon=False, fontsize=8, loc="outside lower center")
     return axis
 
 
@@ -121,12 +126,12 @@ def ladder(table: pd.DataFrame, directions: dict[str, tuple[str, str]], title: s
     """
     count, columns, kinds = len(directions), min(5, len(directions)), table["kind"].unique()
     rows = -(-count // columns)
-    size = (2.4 * columns, 2.0 * rows + 1.0)
+    size = (2.6 * columns, 2.2 * rows + 1.0)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for axis, (metric, (label, better)) in zip(axes.flat, directions.items(), strict=False):
         _rungs(axis, table[table["metric"] == metric], kinds)
         axis.set_title(f"{label}\n{ARROWS[better]}", fontsize=9)
-    for axis in axes[-1]:
+        axis.set_ylabel(f"{label} (dB)" if metric in DECIBELS else label, fontsize=8)
         axis.set_xlabel("strength (step)", fontsize=8)
     for axis in axes.flat[count:]:
         axis.remove()
@@ -163,11 +168,12 @@ def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
     encoders = list(table.index.unique(0))
     order = table.drop("photographs", level=1).groupby(level=1)[next(iter(panels))].mean()
     names = order.sort_values(ascending=False).index
-    size = (5.0 * len(panels), (0.28 * len(names) + 1.3) * len(encoders))
+    size = (5.0 * len(panels), (0.28 * len(names) + 1.4) * len(encoders))
     figure, axes = plt.subplots(
         len(encoders), len(panels), figsize=size, squeeze=False, sharey=True, layout="constrained"
     )
     for row, encoder in zip(axes, encoders, strict=True):
+        row[0].set_ylabel("GAN")
         for axis, (column, label) in zip(row, panels.items(), strict=True):
             values = table.loc[encoder][column]
             mine, floor = values.reindex(names), values["photographs"]
@@ -187,7 +193,8 @@ def gan_dots(table: pd.DataFrame, panels: dict[str, str], title: str) -> Figure:
             axis.margins(x=0.2)
             if floor > 0:
                 axis.axvline(floor, color="black", ls=":")
-            axis.set_title(f"{label}\n{encoder}; photographs: {floor:.0f}", fontsize=9)
+            axis.set_title(f"{encoder}; photographs: {floor:.0f}", fontsize=9)
+            axis.set_xlabel(label)
             axis.set_yticks(range(len(names)), names)
             axis.grid(axis="x", alpha=0.3)
     figure.suptitle(title)
@@ -210,7 +217,7 @@ def rank_grid(places: pd.DataFrame, title: str) -> Figure:
     axis.set_xticks(range(places.shape[1]), places.columns, rotation=45, ha="left")
     axis.xaxis.tick_top()
     axis.set_yticks(range(len(places)), places.index, fontsize=8)
-    axis.set_xlabel("place, 1 is best")
+    axis.set(xlabel="GAN (the numbers are places, 1 is best)", ylabel="measure")
     figure.suptitle(title)
     return figure
 
@@ -225,8 +232,8 @@ def roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], at: float, title: str)
     axis.set_xscale("log")
     axis.set_xlim(at / 5, 1)
     axis.set_ylim(0, 1)
-    axis.set(title=title, xlabel="strangers accused (false alarms)",
-             ylabel="repeat photographs found")  # fmt: skip
+    axis.set(title=title, xlabel="share of strangers accused (false alarms)",
+             ylabel="share of repeat photographs found")  # fmt: skip
     axis.legend(frameon=False, fontsize=8)
     return axis
 
@@ -252,8 +259,10 @@ def reported(table: pd.DataFrame, directions: dict[str, tuple[str, str]], title:
                     linestyle=":", label="photographs",
                 )  # fmt: skip
         axis.set_title(f"{label}\n{ARROWS[better]}", fontsize=9)
+        axis.set_xlabel(label, fontsize=8)
         axis.set_yticks(places, names[rows.index] if axis is axes.flat[0] else [""] * len(rows))
         axis.margins(x=0.2)
+    axes.flat[0].set_ylabel("GAN and pixels a side", fontsize=8)
     handles = dict(zip(*axes.flat[0].get_legend_handles_labels()[::-1], strict=True))
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3,
                   frameon=False, fontsize=8)  # fmt: skip
