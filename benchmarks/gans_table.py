@@ -215,8 +215,8 @@ def main() -> int:
     said = "every GAN at one budget; kid_rare: the mean KID of " + ", ".join(rare)
     table = table.join(gan_table.costs(folders), on="gan")
     run.save_table(table.round(2).reset_index(), "gans", said)
-    varied = gan_table.variety(folders, prepared, 0, args.seed).round(2)
-    run.save_table(varied.reset_index(names="gan"), "variety", "within a class, photographs = 1")
+    varied = gan_table.spread(folders, prepared, 0, args.seed).round(2)
+    run.save_table(varied.reset_index(names="gan"), "spread", "within a class, photographs = 1")
     sheet(run, folders, prepared, title)
     for name in folders:
         grid(run, name, prepared, args.images)

@@ -53,21 +53,21 @@ def _wide(rows: pd.DataFrame, rare: list[str], column: str) -> pd.DataFrame:
 def row(folder: Path, photographs: np.ndarray) -> dict:
     """A line of the run's table of GANs: what one cost, and how it ended.
 
-    `pixel spread` is the mean standard deviation of a pixel, in [0, 1], over the samples that
+    `pixel deviation` is the mean standard deviation of a pixel, in [0, 1], over the samples that
     training left, and the next column that of `photographs` uint8 (N, S, S, 3). KID and `told
     apart` are the last in `health.csv`. KID is the mean over classes; that of a GAN that is told no
     class is of all of them pooled, and stands in a column of its own.
     """
     card, last = read_card(folder), pd.read_csv(folder / HEALTH).iloc[-1]
     made = np.load(folder / "samples.npz")["images"]
-    spread, usual = (
+    deviation, usual = (
         round(float(images.std(axis=0).mean() / 255), 3) for images in (made, photographs)
     )
     kid = "kid" if card["settings"]["conditional"] else "kid, pooled"
     return {
         "gan": card["gan"], "images shown": card["images_shown"], "minutes": card["minutes"],
         "weights G": card["parameters"]["G"], "weights D": card["parameters"]["D"],
-        "pixel spread": spread, "of photographs": usual,
+        "pixel deviation": deviation, "of photographs": usual,
         kid: round(last["kid"], 1), "told apart": round(last["told_apart"], 3),
     }  # fmt: skip
 
@@ -84,7 +84,7 @@ def costs(folders: dict[str, Path]) -> pd.DataFrame:
     ).T
 
 
-def variety(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) -> pd.DataFrame:
+def spread(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) -> pd.DataFrame:
     """Typical distance of two generated images of a class over that of two held-out photographs of
     it, GAN by class: 1 is as varied, 0 is one picture. A GAN that is told no class has one number,
     in the column "all"."""
@@ -101,7 +101,7 @@ def variety(folders: dict[str, Path], prepared: Prepared, fold: int, seed: int) 
         if one.labels is not None:
             made = {name: one.images[one.labels == c] for c, name in names.items()}
         rows[gan] = {
-            name: neighbours.variety(images[:MOST], usual[name])
+            name: neighbours.spread(images[:MOST], usual[name])
             for name, images in made.items()
             if len(images) > 1
         }

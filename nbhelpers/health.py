@@ -86,7 +86,7 @@ class Health:
 
     def _of_side(self, gan: GAN, side: Side, seed: int) -> tuple[float, float, float]:
         made = sampling.generate(gan, len(side.asked), seed, torch.from_numpy(side.asked))
-        spread = neighbours.variety(made, side.usual)
+        spread = neighbours.spread(made, side.usual)
         kid = np.nan
         if self.encoder is not None and len(side.photographs) >= FEWEST:
             kid = 1000.0 * metrics.mmd2(side.features, self.encoder(made))

@@ -152,7 +152,7 @@ def typical(apart: np.ndarray) -> float:
     return float(np.median(apart[np.triu_indices(len(apart), 1)]))
 
 
-def variety(made: np.ndarray, usual: float) -> float:
+def spread(made: np.ndarray, usual: float) -> float:
     """Typical distance of two generated images over that of two photographs (`usual`): 1 is as
     varied, 0 is one picture; very large where the photographs are one picture."""
     return typical_distance(made) / max(usual, 1e-12)

@@ -119,4 +119,4 @@ def _at_most(rows: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def _spread(made: np.ndarray, known: np.ndarray) -> float:
     if len(known) < 2:
         return np.nan
-    return neighbours.variety(made, neighbours.typical_distance(known))
+    return neighbours.spread(made, neighbours.typical_distance(known))

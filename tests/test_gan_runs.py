@@ -272,7 +272,7 @@ def test_a_row_of_the_table_is_what_the_run_left(prepared, tmp_path):
         assert (row["gan"], row["images shown"]) == (name, 64)
         assert row["weights G"] == sum(w.numel() for w in gan.G.parameters())
         left = np.load(folder / "samples.npz")["images"] / 255
-        assert row["pixel spread"] == pytest.approx(left.std(axis=0).mean(), abs=6e-4)
+        assert row["pixel deviation"] == pytest.approx(left.std(axis=0).mean(), abs=6e-4)
         photographs = prepared.images[:20] / 255
         assert row["of photographs"] == pytest.approx(photographs.std(axis=0).mean(), abs=6e-4)
         assert row[kid] == pytest.approx(last["kid"], abs=0.06, nan_ok=True)

@@ -71,7 +71,7 @@ def test_variety_sees_one_picture_over_and_over(prepared, tmp_path):  # noqa: F8
         name: write_gan(tmp_path, prepared, name, images, labels)
         for name, images in {"fine": None, "one_picture": same}.items()
     }
-    found = gan_table.variety(folders, prepared, 0, 0)
+    found = gan_table.spread(folders, prepared, 0, 0)
     assert list(found) == list(CLASSES)
     assert found.loc["fine"].between(0.7, 1.4).all()
     assert (found.loc["one_picture"] < 1e-6).all()

@@ -94,4 +94,4 @@ def test_typical_distance_is_zero_for_one_picture_repeated():
     assert typical_distance(np.repeat(FRESH[:1], 5, 0)) == pytest.approx(0, abs=1e-5)
     flat = np.full((5, 64, 64, 3), 90, np.uint8)
     assert typical_distance(flat) == 0
-    assert neighbours.variety(FRESH[:30], typical_distance(FRESH[30:])) == pytest.approx(1, abs=0.1)
+    assert neighbours.spread(FRESH[:30], typical_distance(FRESH[30:])) == pytest.approx(1, abs=0.1)

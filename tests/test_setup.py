@@ -4,6 +4,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 STANDS_FOR = {"sklearn": "scikit-learn", "PIL": "pillow"}
@@ -62,3 +64,25 @@ def test_the_repository_has_one_address():
     )
     assert badges
     assert set(badges) == {slug}
+
+
+def test_the_lock_file_pins_what_is_asked_for():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pinned = {}
+    for line in lines:
+        if found := re.match(r"([a-z0-9_.-]+)==([^ ;]+)", line):
+            pinned.setdefault(found[1].replace("_", "-"), []).append(found[2])
+    for line in PROJECT["project"]["dependencies"]:
+        wanted = Requirement(line)
+        versions = pinned[wanted.name.replace("_", "-")]
+        assert versions and all(version in wanted.specifier for version in versions), line
+    assert not any("://" in line or "@" in line for line in lines)
+
+
+def test_the_container_opens_what_make_lab_opens_from_files_that_are_there():
+    text = (ROOT / "Dockerfile").read_text()
+    page = re.search(r"--LabApp.default_url=/lab/tree/\S+ipynb", (ROOT / "Makefile").read_text())[0]
+    assert page in text
+    assert (ROOT / page.split("/lab/tree/")[1]).exists()
+    for copied in re.findall(r"^COPY (?:--\S+ )?(\S+) ", text, re.M):
+        assert (ROOT / copied).exists()
