@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from small_gans import CLASSES, CPU, equal, run_to, stream
+from small_gans import CLASSES, CPU, copied, equal, run_to, stream
 
-from nbhelpers import sampling
+from nbhelpers import sampling, training
 from nbhelpers.gans import GANS
 from nbhelpers.training import Training
 from nbhelpers.training_images import Budget, TrainingImages
@@ -52,6 +52,24 @@ def test_an_opponent_that_is_not_frozen_would_be_seen(name):
     t.gan.set_progress(0.5)
     sum(t.gan.g_loss(t.data.batch(np.arange(8))).values()).backward()
     assert any(w.grad is not None and w.grad.any() for w in t.gan.D.parameters())
+
+
+@pytest.mark.parametrize("name", ["dcgan", "wgan_gp", "acgan", "r3gan"])
+def test_in_float16_as_on_old_gpus_d_begins_as_in_float32_and_both_learn(name, monkeypatch):
+    """Emulated on the CPU: the same rounding and the same scaled gradients, penalties included."""
+    first = {}
+    for precision in (torch.float32, torch.float16):
+        monkeypatch.setattr(training, "precision", lambda device, precision=precision: precision)
+        t = start(name, steps=1)
+        t.run()
+        first[precision] = [value for term, value in t.history[0].items() if term[:2] == "d_"]
+    assert first[torch.float16] == pytest.approx(first[torch.float32], rel=0.02, abs=0.02)
+
+    t = start(name, steps=8)
+    before = copied(t.gan)
+    t.run()
+    assert not equal(before, copied(t.gan))
+    assert t.scaler.is_enabled() and t.scaler.get_scale() >= 65536 / 2**6  # a skip halves it
 
 
 def test_resume_is_bit_exact(name):
