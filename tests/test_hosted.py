@@ -112,6 +112,29 @@ def published(folder: Path) -> Path:
     return folder
 
 
+def first_cell() -> str:
+    notebook = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text())
+    sources = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    (first,) = [source for source in sources if "notebook.start(" in source]
+    return first
+
+
+@pytest.mark.parametrize("where", ["elsewhere", ROOT, ROOT / "notebooks", ROOT / "docs"])
+def test_the_first_cell_works_in_any_folder(tmp_path, where):
+    """In one that has nothing to do with the course as well, where the course is installed."""
+    here = tmp_path / where
+    here.mkdir(exist_ok=True)
+    parameters = 'preset, dataset, source, image_size, seed = "smoke", "phantom", "", 64, 0\n'
+    script = tmp_path / "first_cell.py"
+    script.write_text(parameters + f"runs = {str(tmp_path / 'runs')!r}\n" + first_cell())
+    installed = os.environ | {"PYTHONPATH": str(ROOT)}
+    call = [sys.executable, str(script)]
+    done = subprocess.run(call, cwd=here, env=installed, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "runs" / "smoke-phantom-64").is_dir()
+    assert not (here / "gan-medical-images").exists()
+
+
 CLEAN = """
 import importlib.util, sys
 sys.path.append({packages!r})  # what the host has installed, without the course's own link
@@ -129,9 +152,7 @@ assert run.folder == pathlib.Path.cwd() / "gan-medical-images" / "runs" / "smoke
 def test_the_first_cell_on_a_fresh_machine(tmp_path, name):
     """A clean interpreter with the installed packages and no checkout around: it clones
     (from disk), finds all there, and the run lies beside the notebooks."""
-    notebook = json.loads((ROOT / "notebooks" / "00_start_here.ipynb").read_text())
-    sources = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    (first,) = [source for source in sources if "notebook.start(" in source]
+    first = first_cell()
     address = "https://github.com/gan-medical-images/gan-medical-images"
     assert first.count(address) == 1
     first = first.replace(address, f"file://{published(tmp_path / 'gan-medical-images')}")
