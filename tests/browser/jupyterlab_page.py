@@ -39,7 +39,7 @@ class Lab:
         self.browser = browser
         browser.get(page.as_uri())
         until(lambda: self.ask("return !!window.jupyterapp"), "JupyterLab in the browser")
-        self.ask("return window.jupyterapp.restored.then(() => true)")
+        until(lambda: self.path(), "a notebook in front")
 
     def ask(self, script: str, *arguments: object) -> object:
         """What the script returns; None while the page or the notebook is not that far."""
@@ -96,6 +96,9 @@ class Lab:
         """Pulls something to the right by that many pixels."""
         mouse = ActionChains(self.browser).scroll_to_element(handle).click_and_hold(handle)
         mouse.move_by_offset(right, 0).release().perform()
+
+    def click(self, button) -> None:
+        ActionChains(self.browser).scroll_to_element(button).click(button).perform()
 
     def pixels(self, image) -> str:
         """The bytes behind an image of the page."""
