@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # what imports torch is tried, and may not be there
 # first two were seen on phantoms and rounded up; full is reckoned from the weights of its networks
 NEEDS = {"smoke": (1e9, 2e9), "laptop": (5e9, 4e9), "full": (30e9, 8e9)}
 MISSING = "missing"
-DOWNLOADED = ("ham10000", "digits")  # data that `nbhelpers download` fetches
 OPENED = 200  # photographs of the data set that is asked for, to see whether they are whole
 
 
@@ -230,7 +229,7 @@ def data_folder(root: Path) -> Path:
 
 
 def _data(root: Path, plan: Plan, where: "Paths", raw: "Reader") -> Iterator[Finding]:
-    from .datasets import BUILT_IN, READERS
+    from .datasets import BUILT_IN, DOWNLOADED, READERS
     from .prepare import load_prepared
 
     for name in BUILT_IN:

@@ -162,9 +162,10 @@ def _check_upstream(
         and any(not node.needs for node in chosen)
         and not (raw.is_file() or (raw.is_dir() and any(raw.iterdir())))
     ):
+        fetch = f"`nbhelpers download {dataset}`, or " * (dataset in datasets.DOWNLOADED)
         raise DataError(
-            f"{raw} holds no {dataset} images: `nbhelpers download {dataset}`, "
-            "or name their folder with --source."
+            f"{raw} is missing or empty: {fetch}name the folder of your {dataset} images with "
+            "--source."
         )
     known, names = {node.name: node for node in nodes}, {node.name for node in chosen}
     for node in chosen:

@@ -264,5 +264,5 @@ def test_the_runner_needs_no_source_and_pictures_made_here_are_no_news(tmp_path,
     assert run() == ["02_pre"]
     make(tmp_path / "data" / "raw" / "digits")
     assert run() == []
-    with pytest.raises(DataError, match="typo holds no digits images"):
+    with pytest.raises(DataError, match="typo is missing or empty"):
         run(source=str(tmp_path / "typo"))

@@ -14,6 +14,7 @@ PHANTOM_TISSUE = "phantom-histology"
 TISSUE = (PHANTOM_TISSUE, "ebhi", "pannuke", "unitopatho")  # stained with H&E, masks of glands
 READERS = ("phantom", "ham10000", "isic", "digits", "folder", *TISSUE)
 BUILT_IN = ("phantom", PHANTOM_TISSUE)
+DOWNLOADED = ("ham10000", "digits")  # what `nbhelpers download` fetches
 MADE = "made_by_nbhelpers"  # what a reader writes into a raw folder, beside the raw files
 COLUMNS = (
     "image_id", "path", "group_id", "dx", "age", "sex", "localization", "dx_type", "mask_path",

@@ -19,7 +19,6 @@ from .tables import (
     normalise_patients,
     read_table,
     refuse_missing,
-    require_columns,
     without_repeats,
 )
 
@@ -109,7 +108,10 @@ def _column(table: pd.DataFrame, names: Sequence[str], path: Path) -> str:
     """The first of `names` that is a column; DataError naming all of them where none is."""
     found = [name for name in names if name in table]
     if not found:
-        require_columns(table, [" or ".join(names)], path)
+        raise DataError(
+            f"{path} has no column {' or '.join(names)}. Its columns: {', '.join(table.columns)}. "
+            "Rename one; where class folders are meant, move this table out of there."
+        )
     return found[0]
 
 
