@@ -92,8 +92,8 @@ class Pictures:
             rows = {}
             for name, (shown, pictures) in sheets.items():
                 at = int(np.abs(np.array(shown) - share * shown[-1]).argmin())
-                rows[f"{name}\n{shown[at]:,} images"] = self.first_tiles(pictures[at])
-            yield image_grid(rows, f"The same noise while the GANs learn: {NOT_PATIENTS}", 0.55)
+                rows[name] = self.first_tiles(pictures[at])
+            yield image_grid(rows, f"{shown[at]:,} images shown to D\n({NOT_PATIENTS})", 0.7)
 
     def first_tiles(self, sheet: np.ndarray) -> np.ndarray:
         """The first images of a sheet, uint8 (TILES, S, S, 3), without the white between them."""
