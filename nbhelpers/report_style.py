@@ -75,7 +75,7 @@ th { text-align: left; font-weight: 600; padding: 7px 14px 7px 8px;
   vertical-align: bottom; white-space: nowrap; }
 td { padding: 5px 14px 5px 8px; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; } tbody tr:hover { background: var(--wash); }
-.long { min-width: 22em; }
+.long { min-width: 38em; }
 .n { text-align: right; white-space: nowrap; }
 #notebooks table { width: 100%; }
 #notebooks td:first-child { color: var(--quiet); width: 2em; }
@@ -106,7 +106,7 @@ footer { margin-top: 60px; padding-top: 16px; border-top: 1px solid var(--line);
   nav, #walk { display: none; }
   main { max-width: none; padding: 0; } a { color: inherit; }
   figure, tr, .banner { break-inside: avoid; } h2 { break-after: avoid; }
-  .scroll { overflow: visible; }
+  .scroll { overflow: visible; } .long { min-width: 0; }
   figure img { max-height: 220mm; width: auto; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
