@@ -21,7 +21,7 @@ lab: $(READY)
 	@$(VENV)/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 demo: $(READY)
-	@echo "== the whole pipeline on phantom data, preset laptop (about 23 minutes on two CPU cores; a few seconds when up to date)"
+	@echo "== the whole pipeline on phantom data, preset laptop (20 to 30 minutes on two CPU cores; a few seconds when up to date)"
 	@$(RUN) -m nbhelpers run --preset laptop --dataset phantom
 
 test: $(READY)
