@@ -70,6 +70,13 @@ def test_ages_are_ordered_by_median():
     assert [label.get_text() for label in axis.get_xticklabels()] == ["nv", "mel"]
 
 
+def test_long_names_are_turned_and_short_ones_are_not():
+    long = TABLE.assign(dx=TABLE["dx"].replace("nv", "serrated_adenoma"))
+    for table, turned in ((TABLE, 0), (long, 30)):
+        axis = plots.class_bars(table, "classes")
+        assert {label.get_rotation() for label in axis.get_xticklabels()} == {turned}
+
+
 def test_a_table_without_patients_says_so_and_draws_nothing():
     bare = TABLE.assign(age=np.nan, sex="unknown")
     for axis, told in (

@@ -23,6 +23,13 @@ def test_places_are_written_and_the_best_gan_stands_first():
     assert texts(figure) == ["1", "2", "3", "–", "2", "1"]
 
 
+def test_detectors_without_anything_to_find_say_so():
+    curves = {"pixels": (np.array([0, 0.5, 1]), np.full(3, np.nan))}
+    axis = measures.roc(curves, 0.01, "title")
+    (told,) = texts(axis.figure)
+    assert "nothing to find" in told and not axis.lines
+
+
 def test_the_working_point_and_every_detector_are_drawn():
     curves = {"pixels": (np.array([0, 0.5, 1]), np.array([0, 0.7, 1]))}
     axis = measures.roc(curves, 0.01, "title")

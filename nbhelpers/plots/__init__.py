@@ -11,7 +11,7 @@ from .images import (
     progress_strip,
     tile,
 )
-from .tables import age_by_class, category_shares, class_bars, repeats_bars
+from .tables import age_by_class, category_shares, class_bars, repeats_bars, slant
 
 __all__ = [
     "GAP",
@@ -25,6 +25,7 @@ __all__ = [
     "labelled_sheet",
     "progress_strip",
     "repeats_bars",
+    "slant",
     "tile",
     "training_curves",
 ]

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from .tables import nothing
+
 PAIR_COLUMNS = ("real-real", "real-generated", "generated-generated")
 COLOURS = ("tab:grey", "tab:blue", "tab:orange")
 SHORT = ("real\nreal", "real\ngenerated", "generated\ngenerated")
@@ -224,8 +226,10 @@ def rank_grid(places: pd.DataFrame, title: str) -> Figure:
 
 def roc(curves: dict[str, tuple[np.ndarray, np.ndarray]], at: float, title: str) -> Axes:
     """Share found (y) against false alarms (x, logarithmic), a line a detector, with the working
-    point `at` as a dotted line."""
+    point `at` as a dotted line. Without anything to find, a sentence that says so."""
     axis = plt.subplots(figsize=(6, 3.6), layout="constrained")[1]
+    if all(np.isnan(found).all() for _, found in curves.values()):
+        return nothing(axis, title, "nothing was photographed twice: there is nothing to find")
     for name, (alarms, found) in curves.items():
         axis.step(alarms, found, where="post", label=name)
     axis.axvline(at, color="black", linestyle=":", lw=1)

@@ -6,15 +6,24 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+LONG = 6  # letters of a class's name that still stand side by side
+
 
 def _axis(axis: Axes | None, width: float, height: float) -> Axes:
     return axis or plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def _nothing(axis: Axes, title: str, told: str) -> Axes:
+def nothing(axis: Axes, title: str, told: str) -> Axes:
     """An empty frame with a sentence in place of a chart."""
     axis.text(0.5, 0.5, told, ha="center", va="center", transform=axis.transAxes)
     axis.set(title=title, xticks=[], yticks=[])
+    return axis
+
+
+def slant(axis: Axes) -> Axes:
+    """Turns the names below an axis where they are long and would run into one another."""
+    if max(len(label.get_text()) for label in axis.get_xticklabels()) > LONG:
+        plt.setp(axis.get_xticklabels(), rotation=30, ha="right", rotation_mode="anchor")
     return axis
 
 
@@ -31,7 +40,7 @@ def class_bars(table: pd.DataFrame, title: str, axis: Axes | None = None) -> Axe
     axis.set(title=title, xlabel="class", ylabel="number of images, lesions")
     axis.margins(y=0.12)
     axis.legend(frameon=False)
-    return axis
+    return slant(axis)
 
 
 def repeats_bars(table: pd.DataFrame, title: str, axis: Axes | None = None) -> Axes:
@@ -51,11 +60,11 @@ def age_by_class(table: pd.DataFrame, title: str, axis: Axes | None = None) -> A
     axis = _axis(axis, 7, 3.2)
     known = table.dropna(subset=["age"])
     if known.empty:
-        return _nothing(axis, title, "no ages are known")
+        return nothing(axis, title, "no ages are known")
     order = known.groupby("dx")["age"].median().sort_values().index
     sns.boxplot(known, x="dx", y="age", order=order, ax=axis, color="lightsteelblue", fliersize=2)
     axis.set(title=title, xlabel="class", ylabel="age (years)")
-    return axis
+    return slant(axis)
 
 
 def category_shares(table: pd.DataFrame, column: str, title: str, axis: Axes | None = None) -> Axes:
@@ -63,7 +72,7 @@ def category_shares(table: pd.DataFrame, column: str, title: str, axis: Axes | N
     "unknown", a sentence that says so."""
     axis = _axis(axis, 8, 3.4)
     if table[column].eq("unknown").all():
-        return _nothing(axis, title, f"{column}: no values are known")
+        return nothing(axis, title, f"{column}: no values are known")
     shares = pd.crosstab(table["dx"], table[column], normalize="index") * 100
     shares = shares[shares.mean().sort_values(ascending=False).index]
     sns.heatmap(
