@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -30,16 +31,20 @@ def each(
 ) -> Iterator[tuple[Any, Any]]:
     """(item, work(*shared, item)) of every item, as soon as it is known.
 
-    With one worker here and in order; with several in processes of one thread each. `work` is a
-    function of a module, `shared` and the items can be pickled. The first error stops the rest;
-    TrainingError, with the items, when the system kills a process.
+    With one worker here and in order; with several in processes of one thread each. A lone item
+    has one thread as well, hardly slower: sums of two threads come out in another order, so a
+    training would end elsewhere when an interrupt has left it alone. `work` is a function of a
+    module, `shared` and the items can be pickled. The first error stops the rest; TrainingError,
+    with the items, when the system kills a process.
     """
     items = list(items)
-    workers = min(workers, len(items))
-    if workers <= 1:
+    if min(workers, len(items)) <= 1:
         for item in items:
-            yield item, work(*shared, item)
+            with _threads(1 if workers > 1 else torch.get_num_threads()):
+                result = work(*shared, item)
+            yield item, result
         return
+    workers = min(workers, len(items))
     context = multiprocessing.get_context("spawn")  # a forked torch with threads hangs
     with ProcessPoolExecutor(workers, context, _begin, (os.getpid(), work, shared)) as pool:
         asked = {pool.submit(_do, item): item for item in items}
@@ -55,6 +60,16 @@ def each(
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _begin(parent: int, work: Callable[..., Any], shared: tuple) -> None:

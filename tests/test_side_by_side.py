@@ -23,6 +23,17 @@ def test_several_workers_give_the_same_as_one():
     assert {r[2] for r in apart.values()} == {1}
 
 
+def test_a_lone_item_has_one_thread_as_beside_others():
+    torch.set_num_threads(2)
+    try:
+        for workers, threads in ((2, 1), (1, 2)):
+            ((_, result),) = each(tripled, (5,), [1], workers)
+            assert result == (8, os.getpid(), threads)
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_reaches_the_caller(workers):
     with pytest.raises(ValueError, match="bad item"):
