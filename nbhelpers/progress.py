@@ -39,7 +39,7 @@ def progress(
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    return type(sys.stdout).__module__.startswith("ipykernel.")
 
 
 def _screen() -> TextIO:

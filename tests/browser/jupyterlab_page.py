@@ -88,7 +88,7 @@ class Lab:
     def find(self, words: str, selector: str) -> list:
         """What the cell with these words shows that fits the CSS selector, scrolled to."""
         self.ask(SHOW, words)
-        place = f".jp-mod-active {selector}"
+        place = f".jp-NotebookPanel:not(.lm-mod-hidden) .jp-mod-active {selector}"
         until(lambda: self.browser.find_elements(By.CSS_SELECTOR, place), f"{selector} on the page")
         return self.browser.find_elements(By.CSS_SELECTOR, place)
 
