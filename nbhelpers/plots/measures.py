@@ -84,7 +84,7 @@ def floor_bars(
     axis.set(title=title, xlabel=label, ylabel="class")
     axis.set_ylim(-0.6, len(table) - 0.4)
     if np.isfinite(floor).any():
-        axis.figure.legend(frameon=False, fontsize=8, loc="outside lower center")
+        axis.figure.legend(frameon=False, fontsize=8, loc="outside lower left")
     return axis
 
 
