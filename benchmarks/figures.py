@@ -29,7 +29,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from torch import Tensor, nn
 
-from nbhelpers import gan_folders, gan_table, sampling
+from nbhelpers import gan_folders, gan_table, plots, sampling
 from nbhelpers.errors import DataError, NbhelpersError
 from nbhelpers.files import read_json, write_atomic
 from nbhelpers.plots import GAP, comparisons, image_grid, measures
@@ -89,11 +89,13 @@ class Pictures:
             if not sampling.load(folder).translates:
                 sheets[name] = gan_folders.sample_sheets(folder)
         for share in np.linspace(0, 1, FRAMES):
-            rows = {}
+            rows, images = {}, set()
             for name, (shown, pictures) in sheets.items():
                 at = int(np.abs(np.array(shown) - share * shown[-1]).argmin())
                 rows[name] = self.first_tiles(pictures[at])
-            yield image_grid(rows, f"{shown[at]:,} images shown to D\n({NOT_PATIENTS})", 0.7)
+                images.add(shown[at])
+            told = " to ".join(f"{count:,}" for count in sorted({min(images), max(images)}))
+            yield image_grid(rows, f"{told} images shown to D\n({NOT_PATIENTS})", 0.7)
 
     def first_tiles(self, sheet: np.ndarray) -> np.ndarray:
         """The first images of a sheet, uint8 (TILES, S, S, 3), without the white between them."""
@@ -112,9 +114,9 @@ class Pictures:
             size = self.prepared.image_size
             judged = shapes(gan.D, torch.zeros(1, 3, size, size), labels)
         figure, axes = plt.subplots(1, 2, figsize=(11, 3.4), sharey=True, layout="constrained")
-        g, d = weights(gan.G), weights(gan.D)
-        layers(axes[0], [("noise", (gan.z_dim,)), *drawn], f"G draws: {g:,} weights")
-        layers(axes[1], [("image", (3, size, size)), *judged], f"D judges: {d:,} weights")
+        count = self.cards[name]["parameters"]
+        layers(axes[0], [("noise", (gan.z_dim,)), *drawn], f"G draws: {count['G']:,} weights")
+        layers(axes[1], [("image", (3, size, size)), *judged], f"D judges: {count['D']:,} weights")
         figure.suptitle(f"{name} at {size} px: channels x height x width behind every layer")
         return figure
 
@@ -159,10 +161,6 @@ def note(kind: str, passed: list, layer: nn.Module, inputs: tuple, output: Tenso
     passed.append((kind, tuple(output.shape[1:])))
 
 
-def weights(network: nn.Module) -> int:
-    return sum(weight.numel() for weight in network.parameters())
-
-
 def layers(axis: plt.Axes, passed: list[tuple[str, tuple[int, ...]]], title: str) -> None:
     """A bar for each shape: height by pixels, width by channels, both on a logarithmic scale."""
     left = 0.0
@@ -182,12 +180,8 @@ def layers(axis: plt.Axes, passed: list[tuple[str, tuple[int, ...]]], title: str
 
 def rendered(figure: Figure, stamp: str) -> bytes:
     """The figure as a PNG with its stamp below."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    below = min(0.0, figure.get_tightbbox().y0 / figure.get_figheight()) - 0.01
-    figure.text(1.0, below, stamp, ha="right", va="top", fontsize=7, color="grey")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
+    plots.stamp(figure, stamp).savefig(buffer, format="png", dpi=90, bbox_inches="tight")
     plt.close(figure)
     return buffer.getvalue()
 

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from matplotlib.figure import Figure
 
-from . import __version__, config, datasets, prepare
+from . import __version__, config, datasets, plots, prepare
 from .errors import DataError, UsageError
 from .features import Encoder
 from .files import write_atomic
@@ -105,16 +105,7 @@ class Run:
         """Writes `figures/NN_name.png` for the report, caption and stamp inside the file, and shows
         the figure."""
         smoke = "smoke preset, too short to mean anything · " if self.preset.name == "smoke" else ""
-        told = {
-            "ha": "right",
-            "va": "top",
-            "fontsize": 7,
-            "color": "firebrick" if smoke else "grey",
-        }
-        figure.draw_without_rendering()  # now its labels have their places
-        figure.set_layout_engine("none")  # and keep them: a legend outside would move below again
-        below = min(0.0, figure.get_tightbbox().y0 / figure.get_figheight())
-        figure.text(1.0, below - 0.01, smoke + self.stamp, **told)
+        plots.stamp(figure, smoke + self.stamp, "firebrick" if smoke else "grey")
         buffer = io.BytesIO()
         text = {"Title": self._numbered(name), "Description": f"{caption} ({self.stamp})"}
         figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata=text)

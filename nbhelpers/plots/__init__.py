@@ -9,6 +9,7 @@ from .images import (
     labelled_row,
     labelled_sheet,
     progress_strip,
+    stamp,
     tile,
 )
 from .tables import age_by_class, category_shares, class_bars, repeats_bars, slant
@@ -26,6 +27,7 @@ __all__ = [
     "progress_strip",
     "repeats_bars",
     "slant",
+    "stamp",
     "tile",
     "training_curves",
 ]

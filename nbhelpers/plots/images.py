@@ -121,6 +121,15 @@ def interpolation_strip(walks: np.ndarray, title: str) -> Figure:
     return figure
 
 
+def stamp(figure: Figure, text: str, color: str = "grey") -> Figure:
+    """The figure with a small line at its lower right, below all its labels."""
+    figure.draw_without_rendering()  # now its labels have their places
+    figure.set_layout_engine("none")  # and keep them: a legend outside would move below again
+    below = min(0.0, figure.get_tightbbox().y0 / figure.get_figheight())
+    figure.text(1.0, below - 0.01, text, ha="right", va="top", fontsize=7, color=color)
+    return figure
+
+
 def _bare(axis: plt.Axes) -> None:
     axis.set(xticks=[], yticks=[])
     for side in axis.spines.values():
