@@ -33,9 +33,9 @@ def each(
 
     With one worker here and in order; with several in processes of one thread each. A lone item
     has one thread as well (on two cores hardly slower): sums of two threads come out in another
-    order, so a training would end elsewhere when an interrupt has left it alone. `work` is a function of a
-    module, `shared` and the items can be pickled. The first error stops the rest; TrainingError,
-    with the items, when the system kills a process.
+    order, so a training would end elsewhere when an interrupt has left it alone. `work` is a
+    function of a module, `shared` and the items can be pickled. The first error stops the rest;
+    TrainingError, with the items, when the system kills a process.
     """
     items = list(items)
     if min(workers, len(items)) <= 1:
