@@ -34,6 +34,7 @@ from nbhelpers.errors import DataError, NbhelpersError
 from nbhelpers.files import read_json, write_atomic
 from nbhelpers.plots import GAP, comparisons, image_grid, measures
 from nbhelpers.prepare import Prepared, load_prepared
+from nbhelpers.run_places import left_by
 from nbhelpers.sampling import read_card
 
 FRAMES = 9  # of the GIF: from the first weights to the last in equal shares of the budget
@@ -123,24 +124,19 @@ class Pictures:
     def distances(self) -> Figure:
         """KID by encoder, the floor as a dotted line."""
         rare = gan_table.rarest(self.prepared)
-        table = gan_table.distances(pd.read_csv(self.needed("metrics.csv", "21")), rare)
-        panels = {"kid": "KID x1000, all classes", "kid_rare": f"KID x1000, {', '.join(rare)}"}
-        return measures.gan_dots(table, panels, "Distance to photographs, lower is nearer")
+        table = gan_table.distances(pd.read_csv(left_by("21", self.run, "metrics.csv")), rare)
+        title = "Distance to photographs, lower is nearer"
+        return measures.gan_dots(table, gan_table.kid_panels(rare), title)
 
     def verdict(self) -> Figure:
         """The forest of notebook 22, of the arms that the question is about."""
-        found = pd.read_csv(self.needed("tables/22_contrasts.csv", "22"), comment="#")
+        found = pd.read_csv(left_by("22", self.run, "tables/22_contrasts.csv"), comment="#")
         mine = found[found["arm"].isin(ARMS)]
         bar = next(name for name in mine["against"].unique() if name != "placebo")
         return comparisons.forest(mine, bar, "placebo", "Do generated images help?").figure
 
     def budget(self, name: str) -> str:
         return f"{self.cards[name]['images_shown']:,} images"
-
-    def needed(self, file: str, notebook: str) -> Path:
-        if not (self.run / file).exists():
-            raise DataError(f"{self.run / file} is missing: run notebook {notebook} first.")
-        return self.run / file
 
 
 def shapes(network: nn.Module, *inputs: Tensor) -> list[tuple[str, tuple[int, ...]]]:

@@ -209,9 +209,9 @@ def main() -> int:
 
     rare = gan_table.rarest(prepared)
     table = gan_table.distances(measured, rare)
-    panels = {"kid": "KID x1000, all classes", "kid_rare": f"KID x1000, {', '.join(rare)}"}
     title = f"{args.images:,} images shown to D each"
-    run.save_figure(measures.gan_dots(table, panels, title), "kid", "KID of every GAN, by encoder.")
+    figure = measures.gan_dots(table, gan_table.kid_panels(rare), title)
+    run.save_figure(figure, "kid", "KID of every GAN, by encoder.")
     said = "every GAN at one budget; kid_rare: the mean KID of " + ", ".join(rare)
     table = table.join(gan_table.costs(folders), on="gan")
     run.save_table(table.round(2).reset_index(), "gans", said)

@@ -40,6 +40,11 @@ def distances(measured: pd.DataFrame, rare: list[str]) -> pd.DataFrame:
     return pd.concat(tables, names=["encoder", "gan"])
 
 
+def kid_panels(rare: list[str]) -> dict[str, str]:
+    """{column of `distances`: what a chart calls it} of the KID, for `plots.measures.gan_dots`."""
+    return {"kid": "KID x1000, all classes", "kid_rare": f"KID x1000, {', '.join(rare)}"}
+
+
 def _wide(rows: pd.DataFrame, rare: list[str], column: str) -> pd.DataFrame:
     pooled = rows[rows["class"] == POOLED]
     wide = pooled.pivot(index="gan", columns="metric", values=column)

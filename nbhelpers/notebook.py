@@ -13,12 +13,12 @@ import torchvision
 from matplotlib.figure import Figure
 
 from . import __version__, config, datasets, plots, prepare
-from .errors import DataError, UsageError
+from .errors import UsageError
 from .features import Encoder
 from .files import write_atomic
 from .lesion_encoder import the_runs_classifier, the_runs_encoder
 from .locks import one_process
-from .run_places import places
+from .run_places import left_by, places
 from .side_by_side import workers_for
 
 
@@ -59,7 +59,9 @@ class Run:
         that says what to run."""
         place = self.paths.prepared
         if not place.exists() and datasets.is_built_in(self.dataset, self.source):
-            return prepare.prepare(self.raw(), place, self.image_size)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with one_process(place):  # notebooks may run side by side: the second finds it made
+                return prepare.prepare(self.raw(), place, self.image_size)
         return prepare.load_prepared(place)
 
     def tissue(self, folder: str = "") -> prepare.Prepared:
@@ -97,9 +99,7 @@ class Run:
     def require(self, file: str, notebook: str) -> Path:
         """The path of a file of this run that another notebook writes; DataError that names it when
         it is missing."""
-        if not (self.folder / file).exists():
-            raise DataError(f"{self.folder / file} is missing: run notebook {notebook} first.")
-        return self.folder / file
+        return left_by(notebook, self.folder, file)
 
     def save_figure(self, figure: Figure, name: str, caption: str) -> None:
         """Writes `figures/NN_name.png` for the report, caption and stamp inside the file, and shows

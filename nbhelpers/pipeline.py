@@ -155,10 +155,12 @@ def _roots_hash(root: Path, dataset: str, raw: Path) -> str:
 def _check_upstream(
     session: _Session, nodes: Sequence[Node], chosen: list[Node], dataset: str
 ) -> None:
-    """DataError when raw photographs or files of a notebook that is not to be run are missing."""
-    raw = session.paths.raw
+    """DataError when raw photographs or files of a notebook that is not to be run are missing. Data
+    that are built in may be missing: each notebook makes them where they are not there."""
+    raw, prepared = session.paths.raw, session.paths.prepared
+    built_in = datasets.is_built_in(dataset, session.label["source"])
     if (
-        not datasets.is_built_in(dataset, session.label["source"])
+        not built_in
         and any(not node.needs for node in chosen)
         and not (raw.is_file() or (raw.is_dir() and any(raw.iterdir())))
     ):
@@ -170,7 +172,8 @@ def _check_upstream(
     known, names = {node.name: node for node in nodes}, {node.name for node in chosen}
     for node in chosen:
         for need in (known[need] for need in node.needs if need not in names):
-            if missing := session.missing(need):
+            missing = session.missing(need)
+            if missing and not (built_in and missing[0].is_relative_to(prepared)):
                 raise DataError(
                     f"{node.name} needs {missing[0]}: "
                     f"run {need.name[:2]} first (--only {need.name[:2]})."

@@ -53,6 +53,14 @@ def portable(text: str, root: Path) -> str:
     return str(path)
 
 
+def left_by(notebook: str, folder: Path, file: str) -> Path:
+    """The path of a file of the run `folder` that a notebook writes; DataError that names both when
+    it is missing."""
+    if not (folder / file).exists():
+        raise DataError(f"{folder / file} is missing: run notebook {notebook} first.")
+    return folder / file
+
+
 def places(root: Path, preset, dataset, source, image_size, seed, runs) -> config.Paths:
     """Where this run's files are; UsageError names a parameter that cannot be meant."""
     chosen = config.preset(preset)

@@ -47,6 +47,16 @@ def test_upstream_missing_is_said_before_the_start(project, fake):
     assert fake == []
 
 
+def test_built_in_data_are_no_errand(project, fake):
+    """Notebook 10 makes them itself, so it may be the first that is run."""
+    nodes = [Node("02_pre", makes=("prepared/manifest.json",)), Node("10_gan", ("02_pre",))]
+    project.notebook("10_gan")
+    assert project.run(nodes, only=["10"]).ok
+    assert [name[:2] for name in fake] == ["10"]
+    with pytest.raises(DataError, match=r"manifest\.json: run 02 first"):
+        project.run(nodes, only=["10"], dataset="ham10000")
+
+
 def test_only_what_changed_is_run_again(project, fake):
     nodes = [
         Node("02_pre", makes=("run/made.txt",)),
