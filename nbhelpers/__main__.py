@@ -91,7 +91,7 @@ def sample(args: argparse.Namespace) -> int:
     from .sampling import export
 
     to = export(args.run, args.count, args.to, args.class_name, args.seed, args.checkpoint)
-    print(f"{args.count} images are in {to}")
+    print(f"images in {to}: {args.count:,}")
     return 0
 
 
@@ -99,7 +99,7 @@ def translate(args: argparse.Namespace) -> int:
     from .translate_files import translate_files
 
     to = translate_files(args.run, args.masks, args.to, args.class_name, args.seed)
-    print(f"{len(list(to.glob('*.png')))} images are in {to}")
+    print(f"images in {to}: {len(list(to.glob('*.png'))):,}")
     return 0
 
 

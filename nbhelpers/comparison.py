@@ -30,7 +30,7 @@ from .predictions import Predictions, save_predictions, score_table
 from .prepare import Prepared
 from .progress import progress
 from .row_order import real_order
-from .splits import parts
+from .splits import NOTED, parts
 
 VERSION = 2  # raise it when a change of code changes what a cell trains
 NO_GENERATOR = -1
@@ -144,6 +144,8 @@ def _identity(
         "task": prepared.manifest.get("task", ""),
         "seeds": [cell.fold, cell.generator_seed, cell.classifier_seed],
     }
+    if NOTED in prepared.table:  # older cells of a task had parts of their own
+        what["parts"] = "of all diagnoses"
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 

@@ -94,7 +94,7 @@ def command(args: argparse.Namespace) -> int:
     told = args.layout, tuple(args.classes), args.count, args.seed
     told += (read_passed(args.only), args.only.name) if args.only else ()
     to = export(folder, args.to, *told)
-    print(f"{read_json(to / sampling.CARD)['export']['images']} images are in {to}")
+    print(f"images in {to}: {read_json(to / sampling.CARD)['export']['images']:,}")
     return 0
 
 

@@ -160,8 +160,11 @@ def with_extra(
 
     A class with n real and m extra images is replaced with chance m / (n + m); with `alone`, always
     where there are any. Where is a function of the seed and the counts alone, so two arms with
-    equal counts replace the same places.
+    equal counts replace the same places. Without extra images, as where a filter lets none pass, it
+    is `order`.
     """
+    if not len(extra):
+        return order
     classes = max(labels.max(), extra.max()) + 1
     have, more = (np.bincount(of, minlength=classes) for of in (labels, extra))
     chance, which = np.random.default_rng(mix(seed)).random((2, *order.shape))

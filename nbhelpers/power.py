@@ -109,6 +109,13 @@ def equivalent_lesions(
     return more, "" if measured else told
 
 
+def worth(counts: Sequence[int], scores: Sequence[float], gain: float) -> str:
+    """`equivalent_lesions` in words."""
+    more, why = equivalent_lesions(counts, scores, gain)
+    told = [] if np.isnan(more) else [f"as much as {more:+,.0f} real lesions"]
+    return ", ".join([*told, *filter(None, [why])])
+
+
 def simulated(
     rng: np.random.Generator,
     effects: dict[str, float],

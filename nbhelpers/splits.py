@@ -10,6 +10,7 @@ from .config import FOLDS, mix
 from .errors import DataError, LeakageError, UsageError
 
 VALIDATION_SHARE = 0.15
+NOTED = "validation_of"  # column: the folds whose validation part the row is in, as a tuple
 
 
 def assign_folds(table: pd.DataFrame, folds: int = FOLDS, seed: int = 0) -> np.ndarray:
@@ -42,21 +43,32 @@ def _deal(groups: pd.DataFrame, parts: int, seed: int) -> pd.Series:
 
 
 def parts(table: pd.DataFrame, fold: int) -> dict[str, np.ndarray]:
-    """Row numbers of `train`, `validation` (15 % of the training lesions of each class) and `test`
-    (the fold itself)."""
+    """Row numbers of `train`, `validation` (15 % of the training lesions of each class, unless the
+    table is `noted`) and `test` (the fold itself)."""
     known = sorted(table["fold"].unique().tolist())
     if fold not in known:
         raise UsageError(f"fold {fold!r} is not in this table: choose one of {known}.")
-    outside = table[table["fold"] != fold]
-    groups = outside.groupby("group_id", sort=True)["dx"].agg(["first", "size"])
-    share = _deal(groups, round(1 / VALIDATION_SHARE), seed=1000 + fold)
-    held_out = table["group_id"].map(share).eq(0).to_numpy()
+    if NOTED in table:
+        held_out = np.array([fold in folds for folds in table[NOTED]], bool)
+    else:
+        outside = table[table["fold"] != fold]
+        groups = outside.groupby("group_id", sort=True)["dx"].agg(["first", "size"])
+        share = _deal(groups, round(1 / VALIDATION_SHARE), seed=1000 + fold)
+        held_out = table["group_id"].map(share).eq(0).to_numpy()
     test = table["fold"].eq(fold).to_numpy()
     return {
         "train": np.flatnonzero(~test & ~held_out),
         "validation": np.flatnonzero(~test & held_out),
         "test": np.flatnonzero(test),
     }
+
+
+def noted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its parts in the column `NOTED`: `parts` gives each lesion the same one after
+    rows were left out or classes renamed, and so what a generator has not seen stays the same."""
+    inside = {f: set(parts(table, f)["validation"].tolist()) for f in sorted(set(table["fold"]))}
+    folds = [tuple(f for f in inside if row in inside[f]) for row in range(len(table))]
+    return table.assign(**{NOTED: folds})
 
 
 def tail_classes(counts: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from .config import FOLDS
 from .errors import one_of
 from .prepare import Prepared
-from .splits import assign_folds
+from .splits import NOTED, assign_folds, noted
 
 MALIGNANT = ("mel", "bcc", "akiec")
 # Class asked for, by diagnosis; diagnoses that are not named are left out. "all" keeps every one.
@@ -20,8 +20,9 @@ TASKS: dict[str, dict[str, str]] = {
 
 
 def task(prepared: Prepared, name: str) -> Prepared:
-    """The prepared data with the classes of a task, on the same folds. The manifest says under
-    `of` what became of each diagnosis ("": left out), for synthetic sets made with all of them.
+    """The prepared data with the classes of a task, each lesion in the same fold and part. The
+    manifest says under `of` what became of each diagnosis ("": left out), for synthetic sets made
+    with all of them.
 
     UsageError for an unknown task, or one that asks for diagnoses that these data do not have.
     """
@@ -31,7 +32,7 @@ def task(prepared: Prepared, name: str) -> Prepared:
     for dx in of:
         one_of(f"diagnosis of task {name!r}", dx, prepared.classes)
     classes = tuple(dict.fromkeys(of.values()))
-    table = prepared.table.assign(diagnosis=prepared.table["dx"])
+    table = noted(prepared.table).assign(diagnosis=prepared.table["dx"])
     table["dx"] = table["diagnosis"].map(of)
     rows = np.flatnonzero(table["dx"].notna())
     table = table.iloc[rows].reset_index(drop=True)
@@ -50,8 +51,11 @@ def task(prepared: Prepared, name: str) -> Prepared:
 
 def by_image(prepared: Prepared, seed: int = 0) -> Prepared:
     """The same photographs split by image, as most scripts do: two of one lesion can stand on both
-    sides. A lesson, never a result; the manifest's task says so. `lesion` keeps who is who."""
-    table = prepared.table.assign(lesion=prepared.table["group_id"])
+    sides. A lesson, never a result; the manifest's task says so, after the task of `prepared`.
+    `lesion` keeps who is who."""
+    table = prepared.table.drop(columns=NOTED, errors="ignore")
+    table = table.assign(lesion=table["group_id"])
     table["group_id"] = table["image_id"]
     table["fold"] = assign_folds(table, FOLDS, seed)
-    return replace(prepared, table=table, manifest=prepared.manifest | {"task": "split by image"})
+    told = f"{prepared.manifest.get('task', '')} split by image".strip()
+    return replace(prepared, table=table, manifest=prepared.manifest | {"task": told})

@@ -123,6 +123,7 @@ def test_replacing_keeps_every_label_in_its_place():
 
 def test_equal_counts_replace_equal_places():
     order = real_order(REAL, 20, 28, 0.5, 0)
+    assert np.array_equal(with_extra(order, REAL, np.empty(0, int), 1), order)  # none has passed
     one, two = (with_extra(order, REAL, extra, 1) for extra in (np.full(9, 2), np.full(9, 2)))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, with_extra(order, REAL, np.full(9, 2), 2))

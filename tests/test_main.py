@@ -122,7 +122,7 @@ def test_a_run_from_another_folder(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NBHELPERS_DATA", "../elsewhere")
     arguments = ["run", "--preset", "smoke", "--seed", "3", "--only"]
     assert command_line.main([*arguments, "00,20"]) == 1
-    assert "run 02 first" in capsys.readouterr().err and not project.run_folder.exists()
+    assert "run 10 first" in capsys.readouterr().err and not project.run_folder.exists()
     assert command_line.main([*arguments, "00"]) == 0
     printed = capsys.readouterr().out
     assert "00_start_here" in printed and "report.html" in printed
@@ -204,7 +204,7 @@ def test_from_masks_to_images(tmp_path, capsys):
     assert command_line.main([*translate, "--class", "naevus"]) == 2
     assert "class 'naevus' is unknown" in capsys.readouterr().err
     assert command_line.main([*translate, "--class", "nv"]) == 0
-    assert f"2 images are in {to}" in capsys.readouterr().out
+    assert f"images in {to}: 2" in capsys.readouterr().out
     drawn = [Image.open(tmp_path / "out" / f"{i}.png") for i in (0, 1)]
     assert [image.size for image in drawn] == [(91, 40), (64, 130)]
     assert command_line.main([*translate, "--class", "nv"]) == 1

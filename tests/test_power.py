@@ -11,6 +11,7 @@ from nbhelpers.power import (
     measured_discordance,
     simulated,
     table,
+    worth,
 )
 from nbhelpers.predictions import Predictions
 
@@ -120,6 +121,13 @@ def test_equivalent_lesions_by_hand():
 def test_equivalent_lesions_that_are_no_number_say_why(counts, scores, gain, value, reason):
     lesions, why = equivalent_lesions(counts, scores, gain)
     assert np.array_equal(lesions, value, equal_nan=True) and reason in why
+    assert "nan" not in (told := worth(counts, scores, gain)) and told.endswith(why)
+
+
+def test_worth_tells_the_number_and_its_limits():
+    curve = [500, 1000, 2000, 4000], [0.60, 0.62, 0.64, 0.66]
+    assert worth(*curve, -0.02) == "as much as -2,000 real lesions"
+    assert worth(*curve, 0.02).startswith("as much as +4,000 real lesions, beyond the curve")
 
 
 def test_simulated_studies_are_what_they_say():

@@ -53,11 +53,24 @@ def test_malignant_or_not(seven):
 def test_synthetic_sets_of_all_diagnoses_follow(seven, tmp_path):
     labels = np.arange(7)
     images = np.repeat(labels.astype(np.uint8), 12).reshape(7, 2, 2, 3)
-    path = write_synthetic(tmp_path / "synthetic.npz", images, labels, SEVEN, set())
+    taught = seven.table["group_id"].iloc[splits.parts(seven.table, 0)["train"]]
+    path = write_synthetic(tmp_path / "synthetic.npz", images, labels, SEVEN, set(taught))
     three = read_pool(path, tasks.task(seven, "three"), 0)
     assert three.labels.tolist() == [2, 1, 0] and three.images[:, 0, 0, 0].tolist() == [2, 4, 5]
     two = read_pool(path, tasks.task(seven, "malignant"), 0)
     assert two.labels.tolist() == [0, 0, 1, 1, 0, 1, 1]
+
+
+@pytest.mark.parametrize("name", ["three", "malignant"])
+def test_each_lesion_keeps_its_part(seven, name):
+    """A generator of all diagnoses has not seen what a classifier of a task is judged on."""
+    data = tasks.task(seven, name)
+    kept = set(data.table["group_id"])
+    for fold in range(5):
+        whole, mine = (splits.parts(one.table, fold) for one in (seven, data))
+        for part, rows in mine.items():
+            lesions = set(seven.table["group_id"].iloc[whole[part]]) & kept
+            assert set(data.table["group_id"].iloc[rows]) == lesions != set()
 
 
 def test_tasks_that_cannot_be_asked_are_refused(seven):
@@ -79,3 +92,5 @@ def test_the_leaky_split_leaks_and_says_so(seven):
         assert bool(set(lesion[rows["train"]]) & set(lesion[rows["test"]])) is shared
         assert np.bincount(data.table["label"].to_numpy()[rows["test"]]).tolist() == [2] * 7
     assert leaky.manifest["task"] == "split by image" and "task" not in seven.manifest
+    two = tasks.by_image(tasks.task(seven, "malignant"))  # its trainings are not those of seven
+    assert two.manifest["task"] == "malignant split by image"
