@@ -15,6 +15,7 @@ from .errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
 BROUGHT = ("torch", "torchvision", "numpy", "pandas")  # the host's own fit its GPU: never touched
+INSTEAD = ("jupyterlab",)  # the host has a page and a server of its own
 DRIVE = Path("/content/drive")
 
 
@@ -43,9 +44,10 @@ def ready(drive: bool = False) -> None:
 
 
 def lacking() -> list[str]:
-    """What pyproject.toml asks for and is not installed. UsageError where that is one of
-    `BROUGHT`."""
-    missing = {name: wanted for name, wanted in requirements().items() if not version(name)}
+    """What pyproject.toml asks for, notebooks use and is not installed. UsageError where that is
+    one of `BROUGHT`."""
+    wanted = {name: line for name, line in requirements().items() if name not in INSTEAD}
+    missing = {name: line for name, line in wanted.items() if not version(name)}
     if gone := [name for name in BROUGHT if name in missing]:
         raise UsageError(
             f"this machine brings no {gone[0]}: choose a runtime with it, one made for PyTorch."

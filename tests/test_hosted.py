@@ -57,7 +57,7 @@ def test_elsewhere_nothing_is_done(monkeypatch):
 
 
 def test_only_what_is_missing_is_installed(colab, monkeypatch):
-    calls = without(monkeypatch, "piq", "papermill")
+    calls = without(monkeypatch, "piq", "papermill", "jupyterlab")
     hosted.ready()
     ((*call, held),) = calls
     assert call[:3] == ["pip", "install", "-q"]
