@@ -127,10 +127,8 @@ class Run:
         written to gans.csv."""
         path = self.folder / "gans.csv"
         with one_process(path):  # notebooks may run side by side
-            table = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(row))
-            table = pd.concat(
-                [table[table["gan"] != row["gan"]], pd.DataFrame([row])], ignore_index=True
-            )
+            rows = pd.read_csv(path).to_dict("records") if path.exists() else []
+            table = pd.DataFrame([*(old for old in rows if old["gan"] != row["gan"]), row])
             write_atomic(path, table.to_csv(index=False).encode())
         return table
 
