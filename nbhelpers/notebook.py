@@ -3,7 +3,7 @@
 import datetime
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -12,7 +12,7 @@ import torch
 import torchvision
 from matplotlib.figure import Figure
 
-from . import __version__, config, datasets, plots, prepare
+from . import __version__, config, datasets, plots, prepare, tasks
 from .errors import UsageError
 from .features import Encoder
 from .files import write_atomic
@@ -34,6 +34,7 @@ class Run:
     device: torch.device
     paths: config.Paths
     source: str = ""  # the folder of raw photographs, where the reader named one
+    task: str = ""  # what a classifier is asked, where it is not all diagnoses
 
     @property
     def folder(self) -> Path:
@@ -41,10 +42,11 @@ class Run:
 
     @property
     def stamp(self) -> str:
-        """What a figure needs beside it to be believed: preset, data, size, seed, device, date."""
-        parts = (self.preset.name, self.dataset, f"{self.image_size} px", f"seed {self.seed}",
-                 self.device.type, f"{datetime.date.today()}")  # fmt: skip
-        return " · ".join(parts)
+        """What a figure needs beside it to be believed: preset, data, task, size, seed, device,
+        date."""
+        parts = (self.preset.name, self.dataset, self.task, f"{self.image_size} px",
+                 f"seed {self.seed}", self.device.type, f"{datetime.date.today()}")  # fmt: skip
+        return " · ".join(filter(None, parts))
 
     def raw(self) -> datasets.RawDataset:
         """The raw photographs. Phantoms are drawn when they are not there; digits are
@@ -63,6 +65,12 @@ class Run:
             with one_process(place):  # notebooks may run side by side: the second finds it made
                 return prepare.prepare(self.raw(), place, self.image_size)
         return prepare.load_prepared(place)
+
+    def asking(self, task: str) -> tuple["Run", prepare.Prepared]:
+        """This run, its figures stamped with a task other than all diagnoses, and its data with the
+        classes of the task."""
+        told = "" if task == "all" else task
+        return replace(self, task=told), tasks.task(self.prepared(), task)
 
     def tissue(self, folder: str = "") -> prepare.Prepared:
         """Tissue with masks: the prepared data in `folder`, below the project; else this run's own,
@@ -127,8 +135,9 @@ class Run:
         written to gans.csv."""
         path = self.folder / "gans.csv"
         with one_process(path):  # notebooks may run side by side
-            rows = pd.read_csv(path).to_dict("records") if path.exists() else []
-            table = pd.DataFrame([*(old for old in rows if old["gan"] != row["gan"]), row])
+            known = pd.read_csv(path, float_precision="round_trip") if path.exists() else None
+            rows = [] if known is None else known[known["gan"] != row["gan"]].to_dict("records")
+            table = pd.DataFrame([*rows, row])
             write_atomic(path, table.to_csv(index=False).encode())
         return table
 

@@ -65,6 +65,15 @@ def test_built_in_data_are_prepared_where_they_are_missing(tmp_path, monkeypatch
     assert made.manifest["frame"] == "crop" and made.manifest["folds"] == 5
 
 
+def test_a_task_stands_in_the_stamp(tmp_path, monkeypatch):
+    monkeypatch.setenv("NBHELPERS_DATA", str(tmp_path / "data"))
+    run = start(tmp_path)
+    asked, prepared = run.asking("malignant")
+    assert " · phantom · malignant · 64 px" in asked.stamp and asked.folder == run.folder
+    assert prepared.classes == ("malignant", "benign")
+    assert asked.asking("all")[0].stamp == run.stamp
+
+
 def test_figures_carry_caption_and_stamp_and_smoke_says_so(tmp_path):
     run = start(tmp_path)
     figure, axis = plt.subplots()

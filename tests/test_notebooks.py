@@ -217,3 +217,5 @@ def test_another_question_can_be_asked_of_the_same_gans(smoke, tmp_path):
     course(tmp_path, "--only", "22", "--set", "task=three")
     with np.load(tmp_path / smoke.name / "predictions.npz") as found:
         assert found["classes"].tolist() == ["nv", "mel", "bkl"]
+    with Image.open(tmp_path / smoke.name / "figures" / "22_forest.png") as figure:
+        assert " · phantom · three · " in figure.text["Description"]
