@@ -147,9 +147,11 @@ class Study:
         return passed
 
     def enlarge(self, path: Path) -> None:
-        """Draws `--made` images of each class from the checkpoint where the set has fewer."""
+        """Draws `--made` images of each class from the checkpoint where the set has another number.
+        A GAN that is told no class keeps its set, which descendants of one class each have drawn.
+        """
         count, (gan, classes) = self.args.made, sampling.load_with_classes(path.parent)
-        if len(np.load(path)["labels"]) < count * len(classes):
+        if gan.conditional and len(np.load(path)["labels"]) != count * len(classes):
             labels = np.repeat(np.arange(len(classes)), count)
             images = sampling.generate(gan, len(labels), 4, torch.from_numpy(labels))
             groups = sampling.training_groups(path.parent)

@@ -89,6 +89,8 @@ class Pictures:
         for name, folder in self.folders.items():
             if not sampling.load(folder).translates:
                 sheets[name] = gan_folders.sample_sheets(folder)
+        if not sheets:
+            raise DataError(f"{self.run} holds no GAN that draws from noise.")
         for share in np.linspace(0, 1, FRAMES):
             rows, images = {}, set()
             for name, (shown, pictures) in sheets.items():
@@ -107,8 +109,11 @@ class Pictures:
     def players(self) -> Figure:
         """Both networks of the first GAN: a bar a layer, as high as its images and as wide as its
         channels."""
-        name, folder = next(iter(self.folders.items()))
-        gan, labels = sampling.load(folder), torch.zeros(1, dtype=int)
+        loaded = {name: sampling.load(folder) for name, folder in self.folders.items()}
+        name, gan = next(((n, g) for n, g in loaded.items() if not g.translates), (None, None))
+        if gan is None:
+            raise DataError(f"{self.run} holds no GAN that draws from noise.")
+        labels = torch.zeros(1, dtype=int)
         z = sampling.fixed_noise(gan.z_dim, 1, seed=3)
         with torch.no_grad():
             drawn = shapes(gan.G, z, labels)

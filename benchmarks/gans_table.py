@@ -30,7 +30,7 @@ import torch
 import nbhelpers.gans
 from nbhelpers import evaluation_sets, features, gan_table, metrics, metrics_run, sampling
 from nbhelpers.config import Paths, pick_device, preset
-from nbhelpers.errors import one_of
+from nbhelpers.errors import UsageError, one_of
 from nbhelpers.gan_folders import read_card
 from nbhelpers.lesion_encoder import trained_encoder
 from nbhelpers.notebook import Run
@@ -74,14 +74,23 @@ SWITCHES = {
 ARMS = GANS | SWITCHES
 
 
-def finished(folder: Path, images: int) -> bool:
-    return (folder / sampling.CARD).exists() and read_card(folder)["images_shown"] >= images
+def finished(folder: Path, images: int, seed: int) -> bool:
+    """Whether the GAN is there. UsageError where it is one of another seed or a larger budget."""
+    if not (folder / sampling.CARD).exists():
+        return False
+    card = read_card(folder)
+    if card["seed"] != seed or card["images_shown"] >= 2 * images:
+        raise UsageError(
+            f"{folder} holds seed {card['seed']}, {card['images_shown']:,} images shown: name "
+            "another folder with --run."
+        )
+    return card["images_shown"] >= images
 
 
 def train(name: str, args: argparse.Namespace, threads: int) -> bool:
     """Whether one GAN's folder is filled now, by the command line in a process of its own."""
     arm, folder = ARMS[name], args.run / "gans" / name
-    if finished(folder, args.images):
+    if finished(folder, args.images, args.seed):
         return True
     command = [sys.executable, "-m", "nbhelpers", "train", arm.gan, "--data", args.data]
     command += ["--run", folder, "--images", args.images, "--preset", "laptop", "--resume"]

@@ -115,14 +115,13 @@ def measure(args: argparse.Namespace) -> int:
     from .prepare import load_prepared
     from .run_places import run_label
 
-    label = run_label(args.run)
+    label = {"seed": 0} if args.data and args.preset else run_label(args.run)
     chosen = config.preset(args.preset or label["preset"])
-    data = (
-        args.data
-        or _paths(
-            label["dataset"], int(label["image_size"]), label["source"], chosen.phantom_images
-        ).prepared
-    )
+    data = args.data
+    if not data:
+        images = config.preset(label["preset"]).phantom_images
+        size = int(label["image_size"])
+        data = _paths(label["dataset"], size, label["source"], images).prepared
     seed = label["seed"] if args.seed is None else args.seed
     device = config.pick_device(args.device)
     prepared = load_prepared(data)
@@ -253,7 +252,7 @@ def _add_place(add) -> None:
     add("--preset", default="laptop", metavar="P", help="smoke, laptop (default) or full")
     add("--dataset", default="phantom", metavar="NAME", help=DATASETS)
     add("--source", type=folder, metavar="DIR", help="raw photographs, where not below data/raw")
-    add("--size", type=positive, default=64, metavar="PX", help="64 (default), 128 or 256 pixels")
+    add("--size", type=positive, default=64, metavar="PX", help="64 (default) or 128 pixels")
     add("--runs", type=folder, metavar="DIR", help="where runs are kept (default: runs)")
 
 

@@ -24,7 +24,7 @@ from .classic_augmentation import upright
 from .classifier import Lesson, Recipe, Watched, predict, train, views_of
 from .config import mix
 from .errors import DataError, MetricError, one_of
-from .extras import Pool, filtered, read_pool, top_up, with_extra
+from .extras import Pool, filtered, read_pool, top_up, wanted, with_extra
 from .files import BROKEN_ARRAYS, sha256_arrays, sha256_file, write_atomic
 from .predictions import Predictions, save_predictions, score_table
 from .prepare import Prepared
@@ -100,8 +100,8 @@ def compare(
     LeakageError before any training when a generator has seen a held-out lesion.
     """
     sets, passed = sets or {}, passed or {}
-    wanted = {cell.generator for cell in cells if cell.arm.extra}
-    made = {key: read_pool(sets[key], prepared, key[0], passed.get(key)) for key in sorted(wanted)}
+    keys = sorted({cell.generator for cell in cells if cell.arm.extra})
+    made = {key: read_pool(sets[key], prepared, key[0], passed.get(key)) for key in keys}
     hashes = {key: sha256_file(sets[key]) for key in made}
     filters = {key: sha256_arrays(passed[key]) for key in made if key in passed}
     identities = {cell: _identity(cell, prepared, recipe, hashes, filters) for cell in cells}
@@ -238,7 +238,9 @@ def _fed(
     counts = top_up(real.labels, made.labels, arm.dose, classes)
     if arm.place == "alone":
         counts = np.bincount(made.labels, minlength=classes)
-    missing = counts == 0 if arm.place == "alone" else np.array(not counts.any())
+    missing = counts == 0
+    if arm.place != "alone":  # in classes as large as one another a dose may ask for none
+        missing = np.array(wanted(real.labels, arm.dose, classes).any() and not counts.any())
     if missing.any():
         raise DataError(
             f"arm {arm.name!r}: the synthetic set of fold {cell.fold} has no image of "

@@ -12,6 +12,7 @@ import torch
 from .errors import UsageError, one_of
 
 IMAGE_SIZES = (64, 128, 256)
+NOTEBOOK_SIZES = (64, 128)  # that the notebooks' own networks are written for
 FOLDS = 5
 
 
@@ -70,11 +71,11 @@ def preset(name: str) -> Preset:
     return PRESETS[one_of("preset", name, PRESETS)]
 
 
-def check_size(size: int) -> int:
-    """`size` when images can be prepared at it."""
-    if isinstance(size, bool) or size not in IMAGE_SIZES:
+def check_size(size: int, sizes: tuple[int, ...] = IMAGE_SIZES) -> int:
+    """`size` when images can be prepared at it, or when it is one of `sizes`."""
+    if isinstance(size, bool) or size not in sizes:
         raise UsageError(
-            f"image size {size!r} is not one of {', '.join(map(str, IMAGE_SIZES))} (pixels)."
+            f"image size {size!r} is not one of {', '.join(map(str, sizes))} (pixels)."
         )
     return size
 

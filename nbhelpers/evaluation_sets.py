@@ -121,10 +121,15 @@ def read_set(path: Path, prepared: Prepared) -> Generated:
     return Generated(images if kept.all() else images[kept], labels[kept], groups)
 
 
+def fold_of(folder: Path, real: HeldOut) -> int:
+    """The fold that the GAN in `folder` was trained for; that of `real` where no card tells."""
+    card = folder / sampling.CARD
+    return sampling.read_card(folder).get("fold", real.fold) if card.exists() else real.fold
+
+
 def refuse_leak(folder: Path, sets: list[Generated], real: HeldOut) -> None:
     """Raises LeakageError unless the GAN in `folder` is known to have seen no lesion of `real`."""
-    card = folder / sampling.CARD
-    fold = sampling.read_card(folder).get("fold", real.fold) if card.exists() else real.fold
+    fold = fold_of(folder, real)
     if fold != real.fold:
         raise LeakageError(f"{folder.name} was trained for fold {fold}, not {real.fold}: train it.")
     seen = set().union(*(one.training_groups for one in sets))

@@ -83,14 +83,20 @@ def _shuffled(pool: Pool, classes: int, seed: int) -> list[np.ndarray]:
 
 def synthetic_sets(gans: Path, gan: str) -> dict[tuple[int, int], Path]:
     """(fold, generator seed) -> `synthetic.npz`, from `gans/<gan>` and `gans/<gan>-*`; fold and
-    seed stand in their `card.json`.
+    seed stand in their `card.json`. DataError where two agree in both.
     """
     found = {}
     for path in sorted(
         [*Path(gans).glob(f"{gan}/synthetic.npz"), *Path(gans).glob(f"{gan}-*/synthetic.npz")]
     ):
         card = read_card(path.parent, "fold", "seed")
-        found[card["fold"], card["seed"]] = path
+        key = card["fold"], card["seed"]
+        if key in found:
+            raise DataError(
+                f"{found[key].parent.name} and {path.parent.name} are both of fold {key[0]} and "
+                f"seed {key[1]}: train one with another seed, or move it away."
+            )
+        found[key] = path
     if not found:
         raise DataError(
             f"{Path(gans) / gan / 'synthetic.npz'} is missing: "
@@ -112,6 +118,11 @@ def read_pool(path: Path, prepared: Prepared, fold: int, passed: np.ndarray | No
         raise DataError(
             f"{path} has no labels, which a classifier learns from: take the set of a GAN that is "
             "told the class."
+        )
+    if not len(made.labels):
+        raise DataError(
+            f"{path} holds no image of {', '.join(prepared.classes)}: take the set of a GAN that "
+            "is told all classes."
         )
     rows = parts(prepared.table, fold)
     held_out = prepared.table["group_id"].iloc[np.concatenate([rows["validation"], rows["test"]])]

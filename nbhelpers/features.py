@@ -249,21 +249,27 @@ def inception_network() -> nn.Module:
 
 
 ENCODERS: dict[str, Callable[[Path, torch.device | str], Encoder]] = {
-    "lesion ResNet-18": lambda run, device: lesion_encoder(run / "encoder" / "encoder.pt", device),
-    "ImageNet EfficientNet-Lite0": lambda run, device: efficientnet_lite(device),
-    "ImageNet ResNet-18": lambda run, device: imagenet_resnet18(device),
-    "Inception": lambda run, device: inception(inception_path(), device),
+    "lesion ResNet-18": lambda own, device: lesion_encoder(own / "encoder.pt", device),
+    "ImageNet EfficientNet-Lite0": lambda own, device: efficientnet_lite(device),
+    "ImageNet ResNet-18": lambda own, device: imagenet_resnet18(device),
+    "Inception": lambda own, device: inception(inception_path(), device),
 }
 
 
-def encoders(run_folder: Path, device: torch.device | str = "cpu") -> dict[str, Encoder | str]:
-    """The encoders of a run, by the names of `ENCODERS`; in the place of one that is not there, the
-    reason.
-    """
+def encoder_folder(run_folder: Path, fold: int, task: str = "") -> Path:
+    """Where a run keeps the lesion encoder of a fold and a task."""
+    parts = [task.replace(" ", "_"), f"fold_{fold}" * bool(fold)]
+    return Path(run_folder) / "_".join(["encoder", *filter(None, parts)])
+
+
+def encoders(
+    run_folder: Path, device: torch.device | str = "cpu", fold: int = 0
+) -> dict[str, Encoder | str]:
+    """The encoders of a run and fold, by the names of `ENCODERS`, or the reason why one is not."""
     found: dict[str, Encoder | str] = {}
     for name, load in ENCODERS.items():
         try:
-            found[name] = load(Path(run_folder), device)
+            found[name] = load(encoder_folder(run_folder, fold), device)
         except DataError as error:
             found[name] = str(error)
     return found

@@ -1,8 +1,10 @@
 """What a trained GAN's folder holds, for those who read it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from PIL import Image
 
 from . import sampling, splits
@@ -60,3 +62,15 @@ def refuse_other_data(folder: Path, prepared: Prepared) -> None:
             f"{folder} was trained on other prepared data than {prepared.folder}: train it again, "
             "or name the data it was trained on."
         )
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV that is to be written again: to the last bit the numbers that stand in it (pandas 2
+    would round them)."""
+    table = pd.read_csv(path, dtype=str)
+    for name in table:
+        for kind in (int, float):  # text where neither fits
+            with suppress(ValueError):
+                table[name] = table[name].astype(kind)
+                break
+    return table

@@ -118,7 +118,7 @@ def _known_health(folder: Path, images: int) -> list[dict]:
     path = folder / HEALTH
     if not path.exists() or not images:
         return []
-    table = pd.read_csv(path, float_precision="round_trip")  # pandas 2 rounds otherwise
+    table = gan_folders.read_table(path)
     return table[table["images"] <= images].to_dict("records")
 
 

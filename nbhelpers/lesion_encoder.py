@@ -55,8 +55,7 @@ def the_runs_encoder(
 
 
 def _place(prepared: Prepared, fold: int, folder: Path) -> Path:
-    task = prepared.manifest.get("task", "").replace(" ", "_")
-    return Path(folder) / "_".join(["encoder", *filter(None, [task, f"fold_{fold}" * bool(fold)])])
+    return features.encoder_folder(folder, fold, prepared.manifest.get("task", ""))
 
 
 def train_encoder(

@@ -15,7 +15,7 @@ import torch
 
 from .config import Preset
 from .errors import DataError
-from .evaluation_sets import SETS, Generated, held_out, read_generated, refuse_leak
+from .evaluation_sets import SETS, Generated, fold_of, held_out, read_generated, refuse_leak
 from .features import Encoder, encoders
 from .files import read_json, sha256_arrays, write_atomic, write_json
 from .judge import Judge
@@ -36,8 +36,9 @@ def measure_run(run_folder: Path, prepared: Prepared, judge: Judge) -> pd.DataFr
     """The table `metrics.csv` of a run (columns `COLUMNS`), written as a whole or not at all.
 
     A measure that could not be taken is a row with a reason and no value. What was measured before
-    is remembered in `measured/`. `judge`: see `judge_of`. LeakageError when a GAN has seen a
-    held-out lesion; DataError when no GAN has left a synthetic set.
+    is remembered in `measured/`. `judge`: see `judge_of`. GANs of other folds are left out, which
+    is printed, unless all are. LeakageError when a GAN has seen a held-out lesion; DataError when
+    no GAN has left a synthetic set.
     """
     run_folder = Path(run_folder)
     places = {path.parent for name in SETS for path in run_folder.glob(f"gans/*/{name}")}
@@ -46,6 +47,10 @@ def measure_run(run_folder: Path, prepared: Prepared, judge: Judge) -> pd.DataFr
         raise DataError(
             f"{run_folder / 'gans'} holds no synthetic set: run a GAN's notebook first (10_dcgan)."
         )
+    mine = {f: sets for f, sets in folders.items() if fold_of(f, judge.real) == judge.real.fold}
+    for folder in folders.keys() - mine.keys() if mine else ():
+        print(f"{folder.name} is left out: it was not trained for fold {judge.real.fold}")
+    folders = mine or folders
     for folder, sets in folders.items():
         refuse_leak(folder, sets, judge.real)
     memory = Memory(run_folder / "measured", judge)
@@ -71,7 +76,7 @@ def judge_of(
 ) -> Judge:
     """The judge of a run: the photographs held out of `fold`, and the encoders that are there.
     LeakageError when an encoder has seen a held-out lesion."""
-    real, known = held_out(prepared, fold, seed), encoders(run_folder, device)
+    real, known = held_out(prepared, fold, seed), encoders(run_folder, device, fold)
     for encoder in known.values():
         if isinstance(encoder, Encoder):
             refuse_overlap(encoder.training_groups, real.groups, f"encoder {encoder.name}")

@@ -16,6 +16,7 @@ from . import __version__, config, datasets, plots, prepare, tasks
 from .errors import UsageError
 from .features import Encoder
 from .files import write_atomic
+from .gan_folders import read_table
 from .lesion_encoder import the_runs_classifier, the_runs_encoder
 from .locks import one_process
 from .run_places import left_by, places
@@ -135,9 +136,8 @@ class Run:
         written to gans.csv."""
         path = self.folder / "gans.csv"
         with one_process(path):  # notebooks may run side by side
-            known = pd.read_csv(path, float_precision="round_trip") if path.exists() else None
-            rows = [] if known is None else known[known["gan"] != row["gan"]].to_dict("records")
-            table = pd.DataFrame([*rows, row])
+            rows = read_table(path).to_dict("records") if path.exists() else []
+            table = pd.DataFrame([*(old for old in rows if old["gan"] != row["gan"]), row])
             write_atomic(path, table.to_csv(index=False).encode())
         return table
 

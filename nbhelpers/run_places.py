@@ -71,7 +71,9 @@ def places(root: Path, preset, dataset, source, image_size, seed, runs) -> confi
         if not isinstance(value, str):
             raise UsageError(f"{name} is {value!r}: expected text, the path of a folder.")
     with contextlib.chdir(root):  # the notebooks look for the project from inside it
-        return config.paths(chosen, dataset, config.check_size(image_size), source, runs)
+        return config.paths(
+            chosen, dataset, config.check_size(image_size, config.NOTEBOOK_SIZES), source, runs
+        )
 
 
 def hidden(root: Path, source: str, paths: config.Paths) -> dict[str, str]:

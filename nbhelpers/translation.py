@@ -234,10 +234,14 @@ def _joined(one: list[np.ndarray], other: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def drawn_pairs(gan: GAN, count: int, seed: int) -> Pairs:
-    """Generated pairs: masks of the training part, turned and flipped, and what G makes of them.
-    Labels and groups are those of nobody (0)."""
-    masks, nobody = asked(gan, count, seed), torch.zeros(count, dtype=torch.long)
-    return Pairs(decode(gan, masks, nobody, seed), masks.numpy(), nobody, nobody.numpy())
+    """Generated pairs: masks of the training part, turned and flipped, and what G makes of them;
+    where it is told the class, of each class as often as there are masks. Groups, and labels where
+    it is not, are those of nobody (0)."""
+    nobody = torch.zeros(count, dtype=torch.long)
+    random = np.random.default_rng([seed, 8])
+    labels = torch.from_numpy(random.choice(gan.masks.labels, count)) if gan.conditional else nobody
+    masks = asked(gan, count, seed, labels)
+    return Pairs(decode(gan, masks, labels, seed), masks.numpy(), labels, nobody.numpy())
 
 
 def _apart(images: np.ndarray) -> np.ndarray:

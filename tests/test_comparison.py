@@ -311,6 +311,14 @@ def test_generated_images_alone_need_every_class(project, trainings):
         run_all(project, arms=(only,))
 
 
+def test_an_arm_that_wants_no_image_is_the_bar(project, trainings):
+    """As the median dose in classes that are all of one size."""
+    same, none = replace(BAR, name="same"), replace(around(BAR)[0], name="none", dose=0.0)
+    found = run_all(project, arms=(same, none))
+    one, two = (found.softmax[(found.table["arm"] == name).to_numpy()] for name in ("same", "none"))
+    assert np.array_equal(one, two) and len(one)
+
+
 def test_a_misspelt_place_is_refused(project, trainings):
     with pytest.raises(UsageError, match="place 'swop' is unknown: did you mean 'swap'"):
         run_all(project, arms=(replace(around(BAR)[0], place="swop"),))

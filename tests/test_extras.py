@@ -186,3 +186,7 @@ def test_sets_are_found_by_fold_and_generator_seed(tmp_path):
     assert set(synthetic_sets(tmp_path, "dcgan")) == {(0, 0), (1, 0)}
     with pytest.raises(DataError, match=r"synthetic\.npz is missing"):
         synthetic_sets(tmp_path, "sngan")
+    synthetic(prepared, tmp_path / "dcgan-again" / "synthetic.npz", ())
+    write_json(tmp_path / "dcgan-again" / "card.json", {"fold": 0, "seed": 0})
+    with pytest.raises(DataError, match="dcgan and dcgan-again are both of fold 0 and seed 0"):
+        synthetic_sets(tmp_path, "dcgan")

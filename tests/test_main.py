@@ -47,6 +47,7 @@ def test_help_loads_nothing_heavy_and_lists_every_command():
         (["run", "--preset", "smok"], "did you mean 'smoke'"),
         (["run", "--dataset", "phantm"], "did you mean 'phantom'"),
         (["run", "--size", "65"], "65 is not one of 64, 128"),
+        (["run", "--size", "256"], "256 is not one of 64, 128 (pixels)"),
         (["run", "--size", "big"], "'big' is not a whole number"),
         (["run", "--seed", "-1"], "seed"),
         (["run", "--set", "rate"], "'rate' is not NAME=VALUE"),

@@ -155,6 +155,14 @@ def test_a_generator_that_has_seen_the_exam_is_refused(tmp_path, prepared):
     assert not (tmp_path / "metrics.csv").exists()
 
 
+def test_generators_of_other_folds_are_left_out_and_named(tmp_path, prepared, capsys):
+    for name, fold in (("mine", 0), ("other", 3)):
+        folder = write_gan(tmp_path, prepared, name, images=pictures(12))
+        (folder / "card.json").write_text(json.dumps({"fold": fold}))
+    assert set(measured(tmp_path, prepared)["gan"]) == {"mine"}
+    assert "other is left out: it was not trained for fold 0" in capsys.readouterr().out
+
+
 def test_a_generator_of_another_fold_or_unknown_lesions_is_refused(tmp_path, prepared):
     folder = write_gan(tmp_path, prepared, images=pictures(12))
     (folder / "card.json").write_text(json.dumps({"fold": 3}))

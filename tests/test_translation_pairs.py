@@ -10,6 +10,7 @@ from small_gans import CPU, build
 
 from nbhelpers import splits, translation
 from nbhelpers.errors import DataError
+from nbhelpers.gans.base import Masks
 from nbhelpers.images import to_network
 from nbhelpers.translation import Pairs
 
@@ -141,3 +142,12 @@ def test_drawn_pairs_are_masks_and_what_g_makes_of_them():
     assert drawn.images.shape == (6, SIDE, SIDE, 3) and drawn.masks.shape == (6, SIDE, SIDE)
     assert np.array_equal(drawn.translated(gan, 3), drawn.images)
     assert np.array_equal(drawn.masks, gan.masks.draw(6, 3).numpy())
+
+
+def test_a_mask_of_a_class_is_drawn_as_that_class():
+    gan = build("pix2pix", conditional=True)
+    gan.masks = Masks(np.repeat(np.arange(2, dtype=np.uint8), 5)[:, None, None] * np.ones(
+        (1, SIDE, SIDE), np.uint8), np.repeat([0, 1], 5))  # fmt: skip
+    drawn = translation.drawn_pairs(gan, 20, 3)
+    assert drawn.masks[:, 0, 0].tolist() == drawn.labels.tolist() and len(set(drawn.labels)) > 1
+    assert np.array_equal(drawn.translated(gan, 3), drawn.images)
