@@ -141,7 +141,7 @@ class Study:
         for key, path in sets.items():
             pool, judge = extras.read_pool(path, self.prepared, key[0]), self._judge(key[0])
             passed[key], count = filters.passes(pool, self.prepared, key[0], judge, self.run.device)
-            filters.write_passed(path.with_name("passed.npz"), passed[key])
+            filters.write_passed(path, passed[key])
             counts.append(count.assign(fold=key[0], generator=key[1]))
         self.run.save_table(pd.concat(counts), "filter", "Generated images left out, by reason")
         return passed

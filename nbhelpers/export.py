@@ -92,15 +92,21 @@ def command(args: argparse.Namespace) -> int:
     trained = [card.parent.name for card in sorted(args.run.glob(f"gans/*/{sampling.CARD}"))]
     folder = args.run / "gans" / one_of("GAN", args.gan, dict.fromkeys([*GANS, *trained]))
     told = args.layout, tuple(args.classes), args.count, args.seed
-    told += (read_passed(args.only), args.only.name) if args.only else ()
+    told += (read_passed(args.only, folder / SET), args.only.name) if args.only else ()
     to = export(folder, args.to, *told)
     print(f"images in {to}: {read_json(to / sampling.CARD)['export']['images']:,}")
     return 0
 
 
-def read_passed(path: Path) -> np.ndarray:
-    """The array `passed` of an `.npz`: what a filter let through of a synthetic set."""
-    return _array(path, "passed", "write it with numpy.savez(FILE, passed=...)")
+def read_passed(path: Path, of: Path) -> np.ndarray:
+    """The array `passed` of an `.npz`: what a filter let through of the synthetic set `of`.
+    DataError where the file says (by SHA-256; it need not) that it was another."""
+    passed = _array(path, "passed", "write it with numpy.savez(FILE, passed=...)")
+    with np.load(path, allow_pickle=False) as file:
+        told = str(file["of"]) if "of" in file.files else ""
+    if told and of.exists() and told != sha256_file(of):
+        raise DataError(f"{path} is about another set than {of} holds now: filter that again.")
+    return passed
 
 
 def _labelled(folder: Path) -> tuple[np.ndarray, np.ndarray, set[str]]:

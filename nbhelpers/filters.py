@@ -15,7 +15,7 @@ from .detectors import HASH, PIXELS, Detector, Witnesses
 from .errors import LeakageError
 from .extras import Pool
 from .features import Encoder, lesion_encoder, lesion_network
-from .files import write_atomic
+from .files import sha256_file, write_atomic
 from .neighbours import unit
 from .prepare import Prepared
 from .splits import parts
@@ -62,12 +62,12 @@ def passes(
     return first == len(REASONS), found
 
 
-def write_passed(path: Path, passed: np.ndarray) -> Path:
-    """`path`, an `.npz` that says which images of a synthetic set pass, for `nbhelpers export
-    --only`."""
+def write_passed(made: Path, passed: np.ndarray) -> Path:
+    """`passed.npz` beside the synthetic set `made`: which of its images pass, and whose SHA-256 it
+    had, for `nbhelpers export --only`."""
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, passed=passed)
-    return write_atomic(path, buffer.getvalue())
+    np.savez_compressed(buffer, passed=passed, of=np.array(sha256_file(made)))
+    return write_atomic(made.with_name("passed.npz"), buffer.getvalue())
 
 
 def _unlike(made: Pool, seen: Pool, softmax: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

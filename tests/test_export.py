@@ -327,7 +327,7 @@ def test_the_command(folder, tmp_path, capsys):
 def test_a_lone_array_is_no_filter(tmp_path):
     np.save(tmp_path / "passed.npy", PASSED)
     with pytest.raises(DataError, match=r"passed\.npy cannot be read"):
-        read_passed(tmp_path / "passed.npy")
+        read_passed(tmp_path / "passed.npy", tmp_path / "synthetic.npz")
 
 
 def test_what_a_training_leaves_can_be_exported(prepared, tmp_path):

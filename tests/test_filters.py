@@ -9,7 +9,7 @@ from small_lesions import CLASSES, coloured, tiny
 from test_features import write_encoder
 
 from nbhelpers import filters
-from nbhelpers.errors import LeakageError, MetricError
+from nbhelpers.errors import DataError, LeakageError, MetricError
 from nbhelpers.export import read_passed
 from nbhelpers.extras import Pool
 from nbhelpers.lesion_encoder import train_encoder
@@ -48,7 +48,13 @@ def test_each_reason_finds_its_kind(trained, tmp_path):
     assert list(found.columns) == ["made", *filters.REASONS, "kept"]
     assert found.loc["nv", "unlike its class"] >= 20 and found.loc["mel", "copy"] >= 15
     assert found["made"].tolist() == [60, 60, 60] and found["kept"].sum() == passed.sum()
-    assert np.array_equal(read_passed(filters.write_passed(tmp_path / "p.npz", passed)), passed)
+    of = tmp_path / "synthetic.npz"
+    of.write_bytes(b"one set")
+    answer = filters.write_passed(of, passed)
+    assert np.array_equal(read_passed(answer, of), passed)
+    of.write_bytes(b"the set of a longer training")
+    with pytest.raises(DataError, match="is about another set"):
+        read_passed(answer, of)
     parts_of = found[[*filters.REASONS, "kept"]].sum(axis=1)
     assert parts_of.tolist() == found["made"].tolist()
 
