@@ -78,8 +78,8 @@ def finished(folder: Path, images: int, seed: int) -> bool:
     """Whether the GAN is there. UsageError where it is one of another seed or a larger budget."""
     if not (folder / sampling.CARD).exists():
         return False
-    card = read_card(folder)
-    if card["seed"] != seed or card["images_shown"] >= 2 * images:
+    card, a_batch = read_card(folder), min(512, images)  # at most: budgets are of whole ones
+    if card["seed"] != seed or card["images_shown"] >= images + a_batch:
         raise UsageError(
             f"{folder} holds seed {card['seed']}, {card['images_shown']:,} images shown: name "
             "another folder with --run."
