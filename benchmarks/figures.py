@@ -17,7 +17,7 @@ import argparse
 import io
 import sys
 from collections.abc import Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from nbhelpers import gan_folders, gan_table, plots, sampling
 from nbhelpers.errors import DataError, NbhelpersError
 from nbhelpers.files import read_json, write_atomic
+from nbhelpers.gans.base import GAN
 from nbhelpers.plots import GAP, comparisons, image_grid, measures
 from nbhelpers.prepare import Prepared, load_prepared
 from nbhelpers.run_places import left_by
@@ -62,14 +63,22 @@ class Pictures:
         data = f"{self.prepared.manifest['source']} · {self.prepared.image_size} px"
         return " · ".join([*preset, data, f"seed {card['seed']}", card["device"], card["date"]])
 
+    @cached_property
+    def drawers(self) -> dict[str, GAN]:
+        """The GANs that draw from noise. DataError where there is none."""
+        loaded = {name: sampling.load(folder) for name, folder in self.folders.items()}
+        found = {name: gan for name, gan in loaded.items() if not gan.translates}
+        if not found:
+            raise DataError(f"{self.run} holds no GAN that draws from noise.")
+        return found
+
     def grid(self) -> Figure:
         """A row for each GAN that can be asked for a class, one noise for all."""
         classes = self.prepared.classes
         asked = torch.arange(2 * len(classes)) // 2
         rows = {}
-        for name, folder in self.folders.items():
-            gan = sampling.load(folder)
-            if gan.conditional and not gan.translates:
+        for name, gan in self.drawers.items():
+            if gan.conditional:
                 z = sampling.fixed_noise(gan.z_dim, len(asked), seed=3)
                 rows[f"{name}\n{self.budget(name)}"] = sampling.decode(gan, z, asked)
         if not rows:
@@ -85,12 +94,7 @@ class Pictures:
     def learning(self) -> Iterator[Figure]:
         """Frames: a row of samples for each GAN that draws from noise, at one share of its
         training."""
-        sheets = {}
-        for name, folder in self.folders.items():
-            if not sampling.load(folder).translates:
-                sheets[name] = gan_folders.sample_sheets(folder)
-        if not sheets:
-            raise DataError(f"{self.run} holds no GAN that draws from noise.")
+        sheets = {name: gan_folders.sample_sheets(self.folders[name]) for name in self.drawers}
         for share in np.linspace(0, 1, FRAMES):
             rows, images = {}, set()
             for name, (shown, pictures) in sheets.items():
@@ -109,11 +113,7 @@ class Pictures:
     def players(self) -> Figure:
         """Both networks of the first GAN: a bar a layer, as high as its images and as wide as its
         channels."""
-        loaded = {name: sampling.load(folder) for name, folder in self.folders.items()}
-        name, gan = next(((n, g) for n, g in loaded.items() if not g.translates), (None, None))
-        if gan is None:
-            raise DataError(f"{self.run} holds no GAN that draws from noise.")
-        labels = torch.zeros(1, dtype=int)
+        (name, gan), labels = next(iter(self.drawers.items())), torch.zeros(1, dtype=int)
         z = sampling.fixed_noise(gan.z_dim, 1, seed=3)
         with torch.no_grad():
             drawn = shapes(gan.G, z, labels)

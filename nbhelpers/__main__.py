@@ -115,7 +115,7 @@ def measure(args: argparse.Namespace) -> int:
     from .prepare import load_prepared
     from .run_places import run_label
 
-    label = {"seed": 0} if args.data and args.preset else run_label(args.run)
+    label = run_label(args.run, needed=not (args.data and args.preset))
     chosen = config.preset(args.preset or label["preset"])
     data = args.data
     if not data:

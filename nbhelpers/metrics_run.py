@@ -47,10 +47,10 @@ def measure_run(run_folder: Path, prepared: Prepared, judge: Judge) -> pd.DataFr
         raise DataError(
             f"{run_folder / 'gans'} holds no synthetic set: run a GAN's notebook first (10_dcgan)."
         )
-    mine = {f: sets for f, sets in folders.items() if fold_of(f, judge.real) == judge.real.fold}
-    for folder in folders.keys() - mine.keys() if mine else ():
+    others = [f for f in folders if fold_of(f, judge.real) != judge.real.fold]
+    for folder in others if len(others) < len(folders) else ():
         print(f"{folder.name} is left out: it was not trained for fold {judge.real.fold}")
-    folders = mine or folders
+        del folders[folder]
     for folder, sets in folders.items():
         refuse_leak(folder, sets, judge.real)
     memory = Memory(run_folder / "measured", judge)

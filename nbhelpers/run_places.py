@@ -10,16 +10,19 @@ from .errors import DataError, UsageError, one_of
 from .files import read_json
 
 
-def run_label(folder: Path) -> dict[str, Any]:
+def run_label(folder: Path, needed: bool = True) -> dict[str, Any]:
     """What a run was told: preset, dataset, source, image_size, seed.
 
-    A folder filled by hand in JupyterLab has no summary: there its name tells.
+    A folder filled by hand in JupyterLab has no summary: there its name tells. Where that tells
+    nothing, DataError, or seed 0 alone unless the rest is `needed`.
     """
     try:
         return read_json(folder / "state" / "summary.json")
     except DataError:
         preset, _, rest = folder.name.partition("-")
         dataset, _, size = rest.rpartition("-")
+    if not (size.isdecimal() or needed):
+        return {"seed": 0}
     if not size.isdecimal():
         raise DataError(f"{folder} is no run folder: give one below runs/, or --data and --preset.")
     told = {"preset": preset, "dataset": dataset, "source": ""}

@@ -16,7 +16,10 @@ from small_project import Project
 
 from nbhelpers import __main__ as command_line
 from nbhelpers import doctor
+from nbhelpers.errors import DataError
+from nbhelpers.files import write_json
 from nbhelpers.graph import NODES
+from nbhelpers.run_places import run_label
 
 HERE = Path(__file__).resolve().parents[1]
 
@@ -113,6 +116,16 @@ def test_a_closed_pipe_ends_without_a_traceback():
     command = f"{sys.executable} -c {code!r} | head -c 10"
     done = subprocess.run(command, shell=True, cwd=HERE, capture_output=True, text=True)
     assert done.stdout == "x" * 10 and done.stderr == ""
+
+
+def test_a_run_is_known_by_its_summary_its_name_or_not_at_all(tmp_path):
+    (tmp_path / "a" / "state").mkdir(parents=True)
+    write_json(tmp_path / "a" / "state" / "summary.json", {"seed": 7})
+    assert run_label(tmp_path / "a", needed=False) == {"seed": 7}
+    assert run_label(tmp_path / "smoke-phantom-64")["dataset"] == "phantom"
+    assert run_label(tmp_path / "mine", needed=False) == {"seed": 0}
+    with pytest.raises(DataError, match="mine is no run folder: give one below runs/"):
+        run_label(tmp_path / "mine")
 
 
 def test_a_run_from_another_folder(tmp_path, monkeypatch, capsys):
